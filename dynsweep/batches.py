@@ -1,0 +1,72 @@
+"""Batches: many runs that share shapes and differ in numbers, trained together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsweep.config import RunConfig
+from dynsweep.data import Dataset, load
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Runs to be trained together: one dataset, architecture, length and precision.
+
+    A single run is a batch of one. Engines read what is shared from ``first`` and what
+    differs from the arrays, all of shape ``(runs,)``.
+    """
+
+    runs: tuple[RunConfig, ...]
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def first(self) -> RunConfig:
+        return self.runs[0]
+
+    @property
+    def dataset(self) -> Dataset:
+        return load(self.first.dataset)
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+    @property
+    def lr(self) -> NDArray[np.float64]:
+        return np.array([run.optimizer.lr for run in self.runs], dtype=np.float64)
+
+    @property
+    def period(self) -> NDArray[np.int64]:
+        return np.array([run.loss.period for run in self.runs], dtype=np.int64)
+
+    @property
+    def amplitude(self) -> NDArray[np.float64]:
+        return np.array([run.loss.amplitude for run in self.runs], dtype=np.float64)
+
+
+def shared_settings(run: RunConfig) -> tuple[object, ...]:
+    """What runs of one batch have in common; runs with equal keys may be trained together."""
+    return (
+        tuple(asdict(run.dataset).items()),
+        tuple(asdict(run.model).items()),
+        (run.loss.name, run.loss.last_period_static, run.loss.counting),
+        run.optimizer.name,
+        tuple(asdict(run.engine).items()),
+        run.steps,
+        run.precision,
+        run.device,
+    )
+
+
+def group(runs: Sequence[RunConfig]) -> list[list[int]]:
+    """Positions of ``runs`` that can share batches, in order of first appearance."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for position, run in enumerate(runs):
+        groups.setdefault(shared_settings(run), []).append(position)
+    return list(groups.values())

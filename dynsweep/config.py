@@ -1,0 +1,233 @@
+"""The typed settings of a run: the schema that Hydra checks, and the ranges it cannot check.
+
+The dataclasses below serve twice. Registered with Hydra's ``ConfigStore`` they reject unknown
+keys and wrong types at composition; instantiated by :func:`run_config` they are what the
+rest of the program reads. Nothing here imports PyTorch: tab completion stays quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dynsweep.errors import ConfigError
+
+PRECISIONS = ("float32", "float64")
+DEVICES = ("auto", "cpu", "cuda")
+INITS = ("standard", "glorot")
+COUNTINGS = ("paper", "notebook")
+ENGINES = ("auto", "reference")
+
+
+@dataclass
+class DatasetConfig:
+    """What every dataset has; the concrete ones are listed in ``DATASETS``."""
+
+    name: str = "???"
+
+
+@dataclass
+class SpiralsConfig(DatasetConfig):
+    """Interleaved spirals in the plane (the paper's toy problem, DESIGN section 1)."""
+
+    name: str = "spirals"
+    classes: int = 3
+    samples_per_class: int = 100
+    validation_samples_per_class: int = 100
+    noise: float = 0.2
+    revolutions: float = 2.0
+    seed: int = 0
+
+
+@dataclass
+class ModelConfig:
+    """What every model has; the concrete ones are listed in ``MODELS``."""
+
+    name: str = "???"
+    width: int = 100
+
+
+@dataclass
+class MLPConfig(ModelConfig):
+    """One hidden layer of ``width`` ReLU units."""
+
+    name: str = "mlp"
+    init: str = "standard"
+    bias: bool = True
+
+
+@dataclass
+class LossConfig:
+    """Dynamical cross-entropy; amplitude 1 is the ordinary static loss.
+
+    ``period`` counts minimisation steps. ``counting=notebook`` repeats the authors' notebook,
+    whose cycles last ``period + 1`` steps.
+    """
+
+    name: str = "cross_entropy"
+    period: int = 200
+    amplitude: float = 20.0
+    last_period_static: bool = True
+    counting: str = "paper"
+
+
+@dataclass
+class OptimizerConfig:
+    """Full-batch gradient descent."""
+
+    name: str = "sgd"
+    lr: float = 1.0
+
+
+@dataclass
+class EngineConfig:
+    """How a batch of runs is trained. Never part of a run's identity."""
+
+    name: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+
+
+@dataclass
+class RunConfig:
+    """Everything that decides one run, and where it is computed."""
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    steps: int = 35000
+    seed: int = 0
+    precision: str = "float32"
+    device: str = "auto"
+    save_weights: bool = True
+    retry_failed: bool = True
+    objective: str = "validation_accuracy"
+
+    def science(self) -> dict[str, Any]:
+        """The settings that decide the result: what identifies a run, as a nested dict."""
+        whole = asdict(self)
+        return {key: whole[key] for key in SCIENCE}
+
+    def identity(self) -> str:
+        """A stable name of the run: equal settings give equal names, on any machine."""
+        text = json.dumps(self.science(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+SCIENCE = ("dataset", "model", "loss", "optimizer", "steps", "seed", "precision")
+OBJECTIVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+DATASETS: dict[str, type[DatasetConfig]] = {"spirals": SpiralsConfig}
+MODELS: dict[str, type[ModelConfig]] = {"mlp": MLPConfig}
+
+
+def run_config(settings: Mapping[str, Any]) -> RunConfig:
+    """Build the typed config of one run from resolved plain settings, and check its ranges.
+
+    Args:
+        settings: nested plain dict as Hydra composed it (types are already checked there).
+
+    Raises:
+        ConfigError: naming the first setting that is missing or out of range.
+    """
+    dataset = _pick(DATASETS, "dataset", settings["dataset"])
+    model = _pick(MODELS, "model", settings["model"])
+    top = {key: settings[key] for key in settings if key not in _NESTED}
+    config = RunConfig(
+        dataset=dataset(**settings["dataset"]),
+        model=model(**settings["model"]),
+        loss=LossConfig(**settings["loss"]),
+        optimizer=OptimizerConfig(**settings["optimizer"]),
+        engine=EngineConfig(**settings["engine"]),
+        **top,
+    )
+    check(config)
+    return config
+
+
+_NESTED = ("dataset", "model", "loss", "optimizer", "engine")
+
+
+def _pick(known: Mapping[str, type], group: str, settings: Mapping[str, Any]) -> type:
+    name = settings.get("name")
+    if name not in known:
+        raise ConfigError(f"{group}.name", name, f"must be one of {', '.join(known)}")
+    return known[name]
+
+
+def check(config: RunConfig) -> None:
+    """Raise :class:`ConfigError` for the first setting whose value is out of range."""
+    dataset, model = config.dataset, config.model
+    if isinstance(dataset, SpiralsConfig):
+        _at_least("dataset.classes", dataset.classes, 2)
+        _at_least("dataset.samples_per_class", dataset.samples_per_class, 1)
+        _at_least("dataset.validation_samples_per_class", dataset.validation_samples_per_class, 1)
+        _at_least("dataset.noise", dataset.noise, 0)
+        _finite("dataset.revolutions", dataset.revolutions)
+        _at_least("dataset.seed", dataset.seed, 0)
+    _at_least("model.width", model.width, 1)
+    if isinstance(model, MLPConfig):
+        _one_of("model.init", model.init, INITS)
+    _one_of("loss.name", config.loss.name, ("cross_entropy",))
+    _at_least("loss.period", config.loss.period, 1)
+    _at_least("loss.amplitude", config.loss.amplitude, 1)
+    _one_of("loss.counting", config.loss.counting, COUNTINGS)
+    _one_of("optimizer.name", config.optimizer.name, ("sgd",))
+    if not (math.isfinite(config.optimizer.lr) and config.optimizer.lr > 0):
+        raise ConfigError("optimizer.lr", config.optimizer.lr, "must be a finite number above 0")
+    _one_of("engine.name", config.engine.name, ENGINES)
+    for name in ("batch_size", "threads"):
+        value = getattr(config.engine, name)
+        if value is not None:
+            _at_least(f"engine.{name}", value, 1)
+    _at_least("steps", config.steps, 0)
+    _at_least("seed", config.seed, 0)
+    _one_of("precision", config.precision, PRECISIONS)
+    _one_of("device", config.device, DEVICES)
+    _one_of("objective", config.objective, OBJECTIVES)
+
+
+def _at_least(setting: str, value: float, least: float) -> None:
+    if not (math.isfinite(value) and value >= least):
+        raise ConfigError(setting, value, f"must be a finite number, at least {least}")
+
+
+def _finite(setting: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise ConfigError(setting, value, "must be a finite number")
+
+
+def _one_of(setting: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(setting, value, f"must be one of {', '.join(allowed)}")
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted names: ``{"loss": {"period": 3}}`` to
+    ``{"loss.period": 3}``."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def register_schemas() -> None:
+    """Give Hydra the dataclasses above; the YAML files in ``conf`` build on them."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="run", group="schema", node=RunConfig)
+    for group, known in (("dataset", DATASETS), ("model", MODELS)):
+        for name, node in known.items():
+            store.store(name=name, group=f"schema/{group}", node=node)
+    store.store(name="cross_entropy", group="schema/loss", node=LossConfig)
+    store.store(name="sgd", group="schema/optimizer", node=OptimizerConfig)
+    store.store(name="engine", group="schema/engine", node=EngineConfig)

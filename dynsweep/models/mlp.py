@@ -1,0 +1,76 @@
+"""One hidden layer of ReLU units: the paper's simple model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from dynsweep.config import MLPConfig
+
+# Hidden units are padded to whole cache lines with units whose weights are 0. Those stay 0 and
+# add nothing; but every run's matrices then start equally aligned, and matrix products give
+# the same bits whatever the number of runs in the batch.
+ALIGN = 16
+
+
+class MLP:
+    """``logits = relu(x W1 + b1) W2 + b2`` for a batch of runs.
+
+    Parameters of one run: ``w1 (inputs, width)``, ``b1 (width,)``, ``w2 (width, classes)``,
+    ``b2 (classes,)``; without biases ``b1`` and ``b2`` are absent.
+    """
+
+    def __init__(self, config: MLPConfig, inputs: int, classes: int) -> None:
+        self.config = config
+        self.shapes = {"w1": (inputs, config.width), "w2": (config.width, classes)}
+
+    def init(self, seed: int) -> dict[str, Tensor]:
+        """Draw initial parameters, float64, from the run's own generator.
+
+        ``standard`` is the authors' original notebook (Neural Tangents' standard
+        parameterisation of the time): weights normal with variance 1 / fan_in, biases 0.
+        ``glorot`` is their updated notebook: variance 2 / (fan_in + fan_out), biases normal
+        with standard deviation 0.01.
+        """
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+        params = {}
+        for layer, (name, (fan_in, fan_out)) in enumerate(self.shapes.items(), start=1):
+            glorot = self.config.init == "glorot"
+            variance = 2 / (fan_in + fan_out) if glorot else 1 / fan_in
+            params[name] = normal(fan_in, fan_out) * variance**0.5
+            if self.config.bias:
+                params[f"b{layer}"] = normal(fan_out) * 0.01 if glorot else torch.zeros(
+                    fan_out, dtype=torch.float64
+                )
+        return params
+
+    def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pad the hidden units to a multiple of ``ALIGN``; biases become rows."""
+        dead = -self.config.width % ALIGN
+        packed = {"w1": pad(params["w1"], (0, dead)), "w2": pad(params["w2"], (0, 0, 0, dead))}
+        if self.config.bias:
+            packed["b1"] = pad(params["b1"], (0, dead)).unsqueeze(-2)
+            packed["b2"] = params["b2"].unsqueeze(-2)
+        return packed
+
+    def unpack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        width = self.config.width
+        plain = {"w1": params["w1"][..., :width], "w2": params["w2"][..., :width, :]}
+        if self.config.bias:
+            plain["b1"] = params["b1"][..., 0, :width]
+            plain["b2"] = params["b2"][..., 0, :]
+        return plain
+
+    def forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
+        """Logits ``(runs, samples, classes)`` of inputs ``(samples, inputs)``."""
+        runs = params["w1"].shape[0]
+        inputs = inputs.expand(runs, *inputs.shape)
+        if not self.config.bias:
+            return torch.bmm(torch.bmm(inputs, params["w1"]).relu(), params["w2"])
+        hidden = torch.baddbmm(params["b1"], inputs, params["w1"]).relu()
+        return torch.baddbmm(params["b2"], hidden, params["w2"])
