@@ -11,10 +11,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from dynsweep.errors import ConfigError
+from dynsweep.errors import ConfigError, no_such
 
 PRECISIONS = ("float32", "float64")
 DEVICES = ("auto", "cpu", "cuda")
@@ -133,31 +133,39 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         settings: nested plain dict as Hydra composed it (types are already checked there).
 
     Raises:
-        ConfigError: naming the first setting that is missing or out of range.
+        ConfigError: naming the first setting that is missing, unknown or out of range.
     """
-    dataset = _pick(DATASETS, "dataset", settings["dataset"])
-    model = _pick(MODELS, "model", settings["model"])
-    top = {key: settings[key] for key in settings if key not in _NESTED}
-    config = RunConfig(
-        dataset=dataset(**settings["dataset"]),
-        model=model(**settings["model"]),
-        loss=LossConfig(**settings["loss"]),
-        optimizer=OptimizerConfig(**settings["optimizer"]),
-        engine=EngineConfig(**settings["engine"]),
-        **top,
-    )
+    kinds = {
+        "dataset": _pick(DATASETS, "dataset", settings),
+        "model": _pick(MODELS, "model", settings),
+        "loss": LossConfig,
+        "optimizer": OptimizerConfig,
+        "engine": EngineConfig,
+    }
+    parts = {name: _build(kind, settings.get(name), f"{name}.") for name, kind in kinds.items()}
+    config: RunConfig = _build(RunConfig, {**settings, **parts}, "")
     check(config)
     return config
 
 
-_NESTED = ("dataset", "model", "loss", "optimizer", "engine")
-
-
 def _pick(known: Mapping[str, type], group: str, settings: Mapping[str, Any]) -> type:
-    name = settings.get("name")
+    name = (settings.get(group) or {}).get("name")
     if name not in known:
         raise ConfigError(f"{group}.name", name, f"must be one of {', '.join(known)}")
     return known[name]
+
+
+def _build(kind: type, settings: Mapping[str, Any] | None, prefix: str) -> Any:
+    if settings is None:
+        raise ConfigError(prefix.rstrip("."), None, "must not be removed")
+    try:
+        return kind(**settings)
+    except TypeError:
+        known = [one.name for one in fields(kind)]
+        for name in settings:
+            if name not in known:
+                raise ConfigError(prefix + name, settings[name], no_such(name, known)) from None
+        raise
 
 
 def check(config: RunConfig) -> None:

@@ -44,8 +44,8 @@ class MLP:
             variance = 2 / (fan_in + fan_out) if glorot else 1 / fan_in
             params[name] = normal(fan_in, fan_out) * variance**0.5
             if self.config.bias:
-                params[f"b{layer}"] = normal(fan_out) * 0.01 if glorot else torch.zeros(
-                    fan_out, dtype=torch.float64
+                params[f"b{layer}"] = (
+                    normal(fan_out) * 0.01 if glorot else torch.zeros(fan_out, dtype=torch.float64)
                 )
         return params
 

@@ -1,0 +1,73 @@
+"""Progress of a sweep: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+# Without a terminal a line is logged this often, in seconds.
+LINE_SECONDS = 10.0
+
+
+class Progress:
+    """Counts runs, in fractions while they train. Use as a context manager."""
+
+    def __init__(self, runs: int) -> None:
+        self.runs = runs
+        self.done = 0.0
+        self._start = self._last = time.monotonic()
+        self._bar: tqdm[None] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=runs,
+                delay=1,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {n:.0f}/{total} runs"
+                " [{elapsed}, {remaining} left, {rate_fmt}]",
+                unit=" runs",
+            )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, runs: float) -> None:
+        """``runs`` more are done; a fraction where a batch is under way."""
+        self.done += runs
+        if self._bar is not None:
+            self._bar.update(runs)
+            return
+        now = time.monotonic()
+        if now - self._last >= LINE_SECONDS:
+            self._last = now
+            rate = self.done / (now - self._start)
+            left = (self.runs - self.done) / rate if rate > 0 else float("inf")
+            log.info(
+                "%.0f of %d runs, %.3g runs/s, %s left", self.done, self.runs, rate, clock(left)
+            )
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it: ``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds == float("inf"):
+        return "unknown time"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

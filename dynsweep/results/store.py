@@ -1,0 +1,192 @@
+"""The store: run records of a sweep directory, append-only and crash-safe.
+
+Every writing process has one file of its own, ``DIR/runs/<time>-<host>-<pid>-<random>.jsonl``;
+no file has two writers and no locks are needed, on a laptop or on NFS. A finished batch is
+one append: a line with what its runs share, then a line per run. Readers take whole lines
+only, so a process killed while writing leaves whole records or none. The final weights of a
+batch stand beside it in one ``DIR/weights/*.npz``, written (to a temporary name, then renamed)
+before the records that mention it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMPLETED, DIVERGED, FAILED = "completed", "diverged", "failed"
+FINISHED = (COMPLETED, DIVERGED)
+METRICS = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+
+
+@dataclass
+class Record:
+    """What is kept of one run.
+
+    Attributes:
+        id: :meth:`RunConfig.identity`.
+        number: job number in the multirun that trained it.
+        overrides: as typed, one ``key=value`` each.
+        config: all settings, one level of dotted names.
+        status: ``completed``, ``diverged`` (weights or loss not finite) or ``failed`` (raised).
+        metrics: the four ``METRICS`` at the end; accuracies between 0 and 1, losses static.
+        seconds: the run's share of its batch's wall time.
+        error: the exception of a failed run, one line.
+    """
+
+    id: str
+    number: int
+    overrides: list[str]
+    config: dict[str, Any]
+    status: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str | None = None
+
+
+class Store:
+    """Writer of one process into a sweep directory; the file appears with the first record."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        host = socket.gethostname().split(".")[0]
+        self.name = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.started = False
+        self._file: int | None = None
+        self._batches = 0
+
+    def append(
+        self,
+        records: Sequence[Record],
+        shared: Mapping[str, Any],
+        weights: Mapping[str, NDArray[np.floating]] | None = None,
+    ) -> None:
+        """Add the records of one batch; they are on disk when this returns.
+
+        Args:
+            records: the runs of the batch.
+            shared: facts that hold for all of them, such as engine, device and version.
+            weights: final weights by name, first axis ``runs`` in the order of ``records``.
+        """
+        if not records:
+            return
+        common = _common([record.config for record in records])
+        head = {**shared, "config": common}
+        if weights is not None:
+            head["weights"] = self._save_weights([record.id for record in records], weights)
+        lines = [{"batch": head}]
+        for record in records:
+            own = {key: value for key, value in record.config.items() if key not in common}
+            metrics = {k: v if math.isfinite(v) else None for k, v in record.metrics.items()}
+            lines.append(
+                {
+                    "id": record.id,
+                    "number": record.number,
+                    "status": record.status,
+                    **metrics,
+                    "seconds": round(record.seconds, 6),
+                    "error": record.error,
+                    "config": own,
+                    "overrides": record.overrides,
+                }
+            )
+        self._write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+
+    def _write(self, text: str) -> None:
+        if self._file is None:
+            folder = self.directory / "runs"
+            folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+            self._file = os.open(folder / f"{self.name}.jsonl", flags, 0o644)
+            self.started = True
+            _sync_folder(folder)
+        left = memoryview(text.encode())
+        while left:
+            left = left[os.write(self._file, left) :]
+        os.fsync(self._file)
+
+    def _save_weights(self, ids: list[str], weights: Mapping[str, NDArray[np.floating]]) -> str:
+        folder = self.directory / "weights"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._batches += 1
+        path = folder / f"{self.name}-{self._batches}.npz"
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, ids=np.array(ids), **weights)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(folder)
+        return path.name
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _common(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first = configs[0]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in config and config[key] == value for config in configs)
+    }
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name survives a crash only once its folder is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(directory: str | Path) -> Iterator[dict[str, Any]]:
+    """All records of a sweep directory, as written: a run may occur more than once.
+
+    Yields:
+        One dict per record: its own fields, its batch's shared ones, and ``config`` with all
+        settings by dotted name. Metrics that were not finite are ``None``.
+    """
+    for path in sorted((Path(directory) / "runs").glob("*.jsonl")):
+        head: dict[str, Any] = {}
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # the writer was killed here
+                entry = json.loads(line)
+                if "batch" in entry:
+                    head = entry["batch"]
+                else:
+                    yield {**head, **entry, "config": {**head["config"], **entry["config"]}}
+
+
+def finished(directory: str | Path) -> dict[str, dict[str, Any]]:
+    """The latest record of every run that completed or diverged, by run id."""
+    return {entry["id"]: entry for entry in read(directory) if entry["status"] in FINISHED}
+
+
+def load_weights(directory: str | Path, file: str, run_id: str) -> dict[str, NDArray[np.floating]]:
+    """Final weights of one run, in the layout of ``Model.init``.
+
+    Args:
+        directory: the sweep directory.
+        file: the record's ``weights``.
+        run_id: the record's ``id``.
+    """
+    with np.load(Path(directory) / "weights" / file) as arrays:
+        row = arrays["ids"].tolist().index(run_id)
+        return {name: arrays[name][row] for name in arrays.files if name != "ids"}

@@ -1,0 +1,221 @@
+"""Run the jobs of a sweep: leave out what is done, train the rest in batches, record it.
+
+The path of every run, whichever launcher started it: one job of Hydra's basic launcher is a
+sweep of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dynsweep
+from dynsweep.batches import Batch, group
+from dynsweep.config import RunConfig, flatten, run_config
+from dynsweep.devices import resolve_device
+from dynsweep.engines import Engine, choose
+from dynsweep.launchers.jobs import Job
+from dynsweep.progress import Progress
+from dynsweep.results.store import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    METRICS,
+    Record,
+    Store,
+    finished,
+    read,
+)
+from dynsweep.training import Outcome, train
+
+log = logging.getLogger(__name__)
+
+
+class RunFailed(RuntimeError):
+    """A run raised; the text is its error in one line."""
+
+
+def check(jobs: Sequence[Job]) -> list[RunConfig]:
+    """The typed config of every job.
+
+    Raises:
+        ConfigError: for the first setting that is out of range, or cannot be had here.
+    """
+    runs = [run_config(job.config) for job in jobs]
+    for positions in group(runs):
+        first = runs[positions[0]]
+        choose(first, resolve_device(first.device))
+    return runs
+
+
+def run_jobs(jobs: Sequence[Job], directory: str | Path) -> list[Any]:
+    """Train what ``directory`` does not hold yet; return each job's objective or its error.
+
+    Args:
+        jobs: composed jobs; all are checked before the first is trained.
+        directory: of the store, see :mod:`dynsweep.results.store`.
+
+    Returns:
+        In the order of ``jobs``: the run's ``objective`` (see :class:`RunConfig`), or a
+        :class:`RunFailed`.
+    """
+    runs = check(jobs)
+    sweep = _Sweep(jobs, runs, directory)
+    sweep.train_missing()
+    return [sweep.result(position) for position in range(len(jobs))]
+
+
+class _Sweep:
+    def __init__(
+        self, jobs: Sequence[Job], runs: Sequence[RunConfig], directory: str | Path
+    ) -> None:
+        self.jobs, self.runs = jobs, runs
+        self.directory = Path(directory)
+        self.ids = [run.identity() for run in runs]
+        self.store = Store(directory)
+        self.outcomes: dict[str, Record | dict[str, Any]] = {}
+        self.limits: dict[int, int] = {}
+
+    def result(self, position: int) -> Any:
+        outcome = self.outcomes[self.ids[position]]
+        if isinstance(outcome, Record):
+            if outcome.status == FAILED:
+                return RunFailed(outcome.error)
+            return outcome.metrics[self.runs[position].objective]
+        if outcome["status"] == FAILED:
+            return RunFailed(outcome["error"])
+        value = outcome[self.runs[position].objective]
+        return float("nan") if value is None else value
+
+    def train_missing(self) -> None:
+        self._take_over()
+        todo = self._missing(range(len(self.jobs)))
+        held = len(self.jobs) - len(todo)
+        if held:
+            log.info("%d of %d runs are in %s already", held, len(self.jobs), self.directory)
+        if not todo:
+            return
+        try:
+            with Progress(len(todo)) as progress:
+                for positions in group([self.runs[position] for position in todo]):
+                    self._train_group([todo[index] for index in positions], progress)
+        finally:
+            self.store.close()
+
+    def _take_over(self) -> None:
+        """Learn what the directory holds; failed runs only count where they are not retried."""
+        self.outcomes.update(finished(self.directory))
+        if any(not run.retry_failed for run in self.runs):
+            retry = {i: run.retry_failed for i, run in zip(self.ids, self.runs, strict=True)}
+            for entry in read(self.directory):
+                if not retry.get(entry["id"], True):
+                    self.outcomes.setdefault(entry["id"], entry)
+        self._writers = self._count_writers()
+
+    def _count_writers(self) -> int:
+        return sum(1 for _ in (self.directory / "runs").glob("*.jsonl"))
+
+    def _missing(self, positions: Sequence[int]) -> list[int]:
+        """Those of ``positions`` without an outcome; equal runs once."""
+        missing: dict[str, int] = {}
+        for position in positions:
+            if self.ids[position] not in self.outcomes:
+                missing.setdefault(self.ids[position], position)
+        return list(missing.values())
+
+    def _train_group(self, positions: list[int], progress: Progress) -> None:
+        first = self.runs[positions[0]]
+        device = resolve_device(first.device)
+        engine = choose(first, device)
+        size = first.engine.batch_size or engine.batch_size(first, device)
+        log.info(
+            "Training %d runs (%s, width %d, %d steps): %s engine on %s, up to %d together",
+            len(positions), first.model.name, first.model.width, first.steps,
+            engine.name, device, size,
+        )  # fmt: skip
+        waiting = positions
+        while waiting:
+            # Another process may work on the same directory: what it has finished is not missing.
+            if self._count_writers() > self._writers + self.store.started:
+                self.outcomes.update(finished(self.directory))
+                still = self._missing(waiting)
+                progress.advance(len(waiting) - len(still))
+                waiting = still
+            chosen, waiting = waiting[:size], waiting[size:]
+            for done, error in self._isolate(chosen, engine, device, progress):
+                if error is not None and _out_of_memory(error):
+                    size = max(1, len(done) // 2)
+
+    def _isolate(
+        self, positions: list[int], engine: Engine, device: str, progress: Progress
+    ) -> Iterator[tuple[list[int], Exception | None]]:
+        """Train a batch; if it raises, its halves, down to the run that is to blame."""
+        if not positions:
+            return
+        try:
+            trained = 0.0
+
+            def on_steps(steps: int) -> None:
+                nonlocal trained
+                trained += steps * len(positions) / self.runs[positions[0]].steps
+                progress.advance(steps * len(positions) / self.runs[positions[0]].steps)
+
+            batch = Batch(tuple(self.runs[position] for position in positions))
+            outcome = train(batch, engine, device, on_steps)
+        except Exception as error:
+            progress.advance(-trained)
+            log.debug("%s", traceback.format_exc())
+            if len(positions) > 1:
+                yield positions, error
+                half = len(positions) // 2
+                yield from self._isolate(positions[:half], engine, device, progress)
+                yield from self._isolate(positions[half:], engine, device, progress)
+                return
+            self._record_failure(positions[0], engine, device, error)
+            progress.advance(1)
+            yield positions, error
+            return
+        progress.advance(len(positions) - trained)
+        self._record(positions, engine, device, outcome)
+        yield positions, None
+
+    def _record(self, positions: list[int], engine: Engine, device: str, outcome: Outcome) -> None:
+        metrics = {name: getattr(outcome.metrics, name).tolist() for name in METRICS}
+        records = []
+        for row, position in enumerate(positions):
+            record = self._new_record(position, DIVERGED if outcome.diverged[row] else COMPLETED)
+            record.metrics = {name: values[row] for name, values in metrics.items()}
+            record.seconds = outcome.seconds / len(positions)
+            records.append(record)
+        weights = outcome.weights if self.runs[positions[0]].save_weights else None
+        self._append(records, engine, device, weights)
+
+    def _record_failure(
+        self, position: int, engine: Engine, device: str, error: Exception
+    ) -> None:
+        record = self._new_record(position, FAILED)
+        record.error = " ".join(f"{type(error).__name__}: {error}".split())
+        log.error("Run %d failed: %s", record.number, record.error)
+        self._append([record], engine, device, None)
+
+    def _new_record(self, position: int, status: str) -> Record:
+        job = self.jobs[position]
+        return Record(self.ids[position], job.number, job.overrides, flatten(job.config), status)
+
+    def _append(self, records: list[Record], engine: Engine, device: str, weights: Any) -> None:
+        shared = {
+            "engine": engine.name,
+            "device": device,
+            "version": dynsweep.__version__,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        self.store.append(records, shared, weights)
+        self.outcomes.update((record.id, record) for record in records)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"

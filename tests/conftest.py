@@ -1,0 +1,66 @@
+"""What the tests share: short runs, and the command run as users run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynsweep.config import (
+    LossConfig,
+    MLPConfig,
+    OptimizerConfig,
+    RunConfig,
+    SpiralsConfig,
+    check,
+)
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
+COMMAND = [sys.executable, "-m", "dynsweep.main"]
+
+
+@pytest.fixture
+def make_run() -> Callable[..., RunConfig]:
+    """A run from keyword arguments that belong to any part of its config."""
+
+    def make(**settings: Any) -> RunConfig:
+        parts = {
+            "dataset": SpiralsConfig,
+            "model": MLPConfig,
+            "loss": LossConfig,
+            "optimizer": OptimizerConfig,
+        }
+        built = {}
+        for name, kind in parts.items():
+            known = kind.__dataclass_fields__.keys() - {"name", "seed"}
+            built[name] = kind(**{k: settings.pop(k) for k in known & settings.keys()})
+        if "data_seed" in settings:
+            built["dataset"].seed = settings.pop("data_seed")
+        run = RunConfig(**built, **settings)
+        check(run)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def dynsweep(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in ``tmp_path``, without a terminal."""
+
+    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            **options,
+        )
+
+    return run
