@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,23 +50,19 @@ class Batch:
         return np.array([run.loss.amplitude for run in self.runs], dtype=np.float64)
 
 
-def shared_settings(run: RunConfig) -> tuple[object, ...]:
+def shared_settings(run: RunConfig) -> Hashable:
     """What runs of one batch have in common; runs with equal keys may be trained together."""
+    loss, optimizer = run.loss, run.optimizer
     return (
-        tuple(asdict(run.dataset).items()),
-        tuple(asdict(run.model).items()),
-        (run.loss.name, run.loss.last_period_static, run.loss.counting),
-        run.optimizer.name,
-        tuple(asdict(run.engine).items()),
-        run.steps,
-        run.precision,
-        run.device,
+        (run.dataset, run.model, run.engine, run.observe),
+        (run.steps, run.precision, run.device),
+        (loss.name, loss.last_period_static, loss.counting, optimizer.name, run.save_weights),
     )
 
 
 def group(runs: Sequence[RunConfig]) -> list[list[int]]:
     """Positions of ``runs`` that can share batches, in order of first appearance."""
-    groups: dict[tuple[object, ...], list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for position, run in enumerate(runs):
         groups.setdefault(shared_settings(run), []).append(position)
     return list(groups.values())

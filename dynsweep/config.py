@@ -2,7 +2,8 @@
 
 The dataclasses below serve twice. Registered with Hydra's ``ConfigStore`` they reject unknown
 keys and wrong types at composition; instantiated by :func:`run_config` they are what the
-rest of the program reads. Nothing here imports PyTorch: tab completion stays quick.
+rest of the program reads; hashable, so that equal configs are found. Nothing here imports
+PyTorch: tab completion stays quick.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from dynsweep.errors import ConfigError, no_such
@@ -20,17 +21,18 @@ PRECISIONS = ("float32", "float64")
 DEVICES = ("auto", "cpu", "cuda")
 INITS = ("standard", "glorot")
 COUNTINGS = ("paper", "notebook")
+SPACINGS = ("linear", "log")
 ENGINES = ("auto", "reference")
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class DatasetConfig:
     """What every dataset has; the concrete ones are listed in ``DATASETS``."""
 
     name: str = "???"
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class SpiralsConfig(DatasetConfig):
     """Interleaved spirals in the plane (the paper's toy problem, DESIGN section 1)."""
 
@@ -43,7 +45,7 @@ class SpiralsConfig(DatasetConfig):
     seed: int = 0
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class ModelConfig:
     """What every model has; the concrete ones are listed in ``MODELS``."""
 
@@ -51,7 +53,7 @@ class ModelConfig:
     width: int = 100
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class MLPConfig(ModelConfig):
     """One hidden layer of ``width`` ReLU units."""
 
@@ -60,7 +62,7 @@ class MLPConfig(ModelConfig):
     bias: bool = True
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class LossConfig:
     """Dynamical cross-entropy; amplitude 1 is the ordinary static loss.
 
@@ -75,7 +77,7 @@ class LossConfig:
     counting: str = "paper"
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class OptimizerConfig:
     """Full-batch gradient descent."""
 
@@ -83,7 +85,7 @@ class OptimizerConfig:
     lr: float = 1.0
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class EngineConfig:
     """How a batch of runs is trained. Never part of a run's identity."""
 
@@ -92,7 +94,15 @@ class EngineConfig:
     threads: int | None = None
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
+class ObserveConfig:
+    """What is recorded along a run. Never part of a run's identity."""
+
+    records: int = 0
+    spacing: str = "linear"
+
+
+@dataclass(unsafe_hash=True)
 class RunConfig:
     """Everything that decides one run, and where it is computed."""
 
@@ -101,6 +111,7 @@ class RunConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
     steps: int = 35000
     seed: int = 0
     precision: str = "float32"
@@ -111,8 +122,8 @@ class RunConfig:
 
     def science(self) -> dict[str, Any]:
         """The settings that decide the result: what identifies a run, as a nested dict."""
-        whole = asdict(self)
-        return {key: whole[key] for key in SCIENCE}
+        parts = {key: getattr(self, key) for key in SCIENCE}
+        return {key: vars(part) if is_dataclass(part) else part for key, part in parts.items()}
 
     def identity(self) -> str:
         """A stable name of the run: equal settings give equal names, on any machine."""
@@ -141,6 +152,7 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         "loss": LossConfig,
         "optimizer": OptimizerConfig,
         "engine": EngineConfig,
+        "observe": ObserveConfig,
     }
     parts = {name: _build(kind, settings.get(name), f"{name}.") for name, kind in kinds.items()}
     config: RunConfig = _build(RunConfig, {**settings, **parts}, "")
@@ -149,7 +161,7 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
 
 
 def _pick(known: Mapping[str, type], group: str, settings: Mapping[str, Any]) -> type:
-    name = (settings.get(group) or {}).get("name")
+    name = str((settings.get(group) or {}).get("name"))
     if name not in known:
         raise ConfigError(f"{group}.name", name, f"must be one of {', '.join(known)}")
     return known[name]
@@ -193,6 +205,8 @@ def check(config: RunConfig) -> None:
         value = getattr(config.engine, name)
         if value is not None:
             _at_least(f"engine.{name}", value, 1)
+    _at_least("observe.records", config.observe.records, 0)
+    _one_of("observe.spacing", config.observe.spacing, SPACINGS)
     _at_least("steps", config.steps, 0)
     _at_least("seed", config.seed, 0)
     _one_of("precision", config.precision, PRECISIONS)
@@ -239,3 +253,4 @@ def register_schemas() -> None:
     store.store(name="cross_entropy", group="schema/loss", node=LossConfig)
     store.store(name="sgd", group="schema/optimizer", node=OptimizerConfig)
     store.store(name="engine", group="schema/engine", node=EngineConfig)
+    store.store(name="observe", group="schema/observe", node=ObserveConfig)

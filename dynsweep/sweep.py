@@ -29,7 +29,9 @@ from dynsweep.results.store import (
     Store,
     finished,
     read,
+    write_weights,
 )
+from dynsweep.results.trajectories import write_trajectory
 from dynsweep.training import Outcome, train
 
 log = logging.getLogger(__name__)
@@ -191,8 +193,14 @@ class _Sweep:
             record.metrics = {name: values[row] for name, values in metrics.items()}
             record.seconds = outcome.seconds / len(positions)
             records.append(record)
-        weights = outcome.weights if self.runs[positions[0]].save_weights else None
-        self._append(records, engine, device, weights)
+        ids, files = [record.id for record in records], {}
+        if self.runs[positions[0]].save_weights:
+            write = write_weights(ids, outcome.weights)
+            files["weights"] = self.store.attach("weights", ".npz", write)
+        if outcome.trajectory:
+            write = write_trajectory(ids, outcome.trajectory)
+            files["trajectory"] = self.store.attach("trajectories", ".csv.gz", write)
+        self._append(records, engine, device, files)
 
     def _record_failure(
         self, position: int, engine: Engine, device: str, error: Exception
@@ -200,20 +208,23 @@ class _Sweep:
         record = self._new_record(position, FAILED)
         record.error = " ".join(f"{type(error).__name__}: {error}".split())
         log.error("Run %d failed: %s", record.number, record.error)
-        self._append([record], engine, device, None)
+        self._append([record], engine, device, {})
 
     def _new_record(self, position: int, status: str) -> Record:
         job = self.jobs[position]
         return Record(self.ids[position], job.number, job.overrides, flatten(job.config), status)
 
-    def _append(self, records: list[Record], engine: Engine, device: str, weights: Any) -> None:
+    def _append(
+        self, records: list[Record], engine: Engine, device: str, files: dict[str, str]
+    ) -> None:
         shared = {
             "engine": engine.name,
             "device": device,
             "version": dynsweep.__version__,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            **files,
         }
-        self.store.append(records, shared, weights)
+        self.store.append(records, shared)
         self.outcomes.update((record.id, record) for record in records)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dynsweep.results.frame import load_frame
-from dynsweep.results.store import Record, Store, finished, load_weights, read
+from dynsweep.results.store import Record, Store, finished, load_weights, read, write_weights
 
 METRICS = {
     "train_accuracy": 0.9,
@@ -34,7 +34,9 @@ def record(number: int, status: str = "completed", **metrics: float) -> Record:
 def test_round_trip(tmp_path: Path) -> None:
     store = Store(tmp_path)
     weights = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
-    store.append([record(1), record(2, "diverged", train_loss=math.nan)], {"engine": "x"}, weights)
+    name = store.attach("weights", ".npz", write_weights(["id1", "id2"], weights))
+    shared = {"engine": "x", "weights": name}
+    store.append([record(1), record(2, "diverged", train_loss=math.nan)], shared)
     store.append([record(3, "failed")], {"engine": "x"})
     first, second, third = read(tmp_path)
     assert first["config"] == record(1).config

@@ -23,14 +23,9 @@ class Dataset:
     classes: int
 
 
+@lru_cache(maxsize=4)
 def load(config: DatasetConfig) -> Dataset:
     """The dataset that ``config`` describes; equal configs give equal numbers."""
-    return _load(tuple(sorted(vars(config).items())), type(config))
-
-
-@lru_cache(maxsize=4)
-def _load(settings: tuple[tuple[str, object], ...], kind: type[DatasetConfig]) -> Dataset:
-    config = kind(**dict(settings))  # type: ignore[arg-type]
     if isinstance(config, SpiralsConfig):
         # Independent streams: the validation set is a second draw of the same law.
         train, validation = np.random.SeedSequence(config.seed).spawn(2)
@@ -42,4 +37,4 @@ def _load(settings: tuple[tuple[str, object], ...], kind: type[DatasetConfig]) -
             ),
             classes=config.classes,
         )
-    raise TypeError(f"no loader for {kind.__name__}")
+    raise TypeError(f"no loader for {type(config).__name__}")

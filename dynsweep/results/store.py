@@ -4,8 +4,9 @@ Every writing process has one file of its own, ``DIR/runs/<time>-<host>-<pid>-<r
 no file has two writers and no locks are needed, on a laptop or on NFS. A finished batch is
 one append: a line with what its runs share, then a line per run. Readers take whole lines
 only, so a process killed while writing leaves whole records or none. The final weights of a
-batch stand beside it in one ``DIR/weights/*.npz``, written (to a temporary name, then renamed)
-before the records that mention it.
+batch stand beside it in one ``DIR/weights/*.npz``, and what was recorded along its runs in one
+``DIR/trajectories/*.csv.gz``: both written (to a temporary name, then renamed) before the
+records that mention them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,28 +65,20 @@ class Store:
         self.name = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
         self.started = False
         self._file: int | None = None
-        self._batches = 0
+        self._files = 0
 
-    def append(
-        self,
-        records: Sequence[Record],
-        shared: Mapping[str, Any],
-        weights: Mapping[str, NDArray[np.floating]] | None = None,
-    ) -> None:
+    def append(self, records: Sequence[Record], shared: Mapping[str, Any]) -> None:
         """Add the records of one batch; they are on disk when this returns.
 
         Args:
             records: the runs of the batch.
-            shared: facts that hold for all of them, such as engine, device and version.
-            weights: final weights by name, first axis ``runs`` in the order of ``records``.
+            shared: facts that hold for all of them, such as engine, device and version, and
+                the names of the batch's files.
         """
         if not records:
             return
         common = _common([record.config for record in records])
-        head = {**shared, "config": common}
-        if weights is not None:
-            head["weights"] = self._save_weights([record.id for record in records], weights)
-        lines = [{"batch": head}]
+        lines: list[dict[str, Any]] = [{"batch": {**shared, "config": common}}]
         for record in records:
             own = {key: value for key, value in record.config.items() if key not in common}
             metrics = {k: v if math.isfinite(v) else None for k, v in record.metrics.items()}
@@ -103,6 +96,24 @@ class Store:
             )
         self._write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
 
+    def attach(self, folder: str, suffix: str, write: Callable[[BinaryIO], None]) -> str:
+        """Put a file of the batch into ``folder`` of the sweep directory; whole or not at all.
+
+        Do so before the records that mention it are appended. Returns the file's name.
+        """
+        place = self.directory / folder
+        place.mkdir(parents=True, exist_ok=True)
+        self._files += 1
+        path = place / f"{self.name}-{self._files}{suffix}"
+        partial = path.with_name(f"{path.name}.partial")
+        with partial.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(place)
+        return path.name
+
     def _write(self, text: str) -> None:
         if self._file is None:
             folder = self.directory / "runs"
@@ -115,20 +126,6 @@ class Store:
         while left:
             left = left[os.write(self._file, left) :]
         os.fsync(self._file)
-
-    def _save_weights(self, ids: list[str], weights: Mapping[str, NDArray[np.floating]]) -> str:
-        folder = self.directory / "weights"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._batches += 1
-        path = folder / f"{self.name}-{self._batches}.npz"
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.savez(file, ids=np.array(ids), **weights)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(folder)
-        return path.name
 
     def close(self) -> None:
         if self._file is not None:
@@ -177,6 +174,13 @@ def read(directory: str | Path) -> Iterator[dict[str, Any]]:
 def finished(directory: str | Path) -> dict[str, dict[str, Any]]:
     """The latest record of every run that completed or diverged, by run id."""
     return {entry["id"]: entry for entry in read(directory) if entry["status"] in FINISHED}
+
+
+def write_weights(
+    ids: Sequence[str], weights: Mapping[str, NDArray[np.floating]]
+) -> Callable[[BinaryIO], None]:
+    """For :meth:`Store.attach`: arrays by name, first axis ``runs`` in the order of ``ids``."""
+    return lambda file: np.savez(file, ids=np.array(ids), **weights)  # type: ignore[arg-type]
 
 
 def load_weights(directory: str | Path, file: str, run_id: str) -> dict[str, NDArray[np.floating]]:
