@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dynsweep.config import register_schemas
 from dynsweep.errors import ConfigError, one_line
 from dynsweep.launchers.registration import SweepFailed, register
-from dynsweep.task import Task
+from dynsweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS, INTERRUPTED = 2, 1, 130
 
@@ -34,6 +34,9 @@ def main() -> None:
     except KeyboardInterrupt:
         status = INTERRUPTED
         message = f"Interrupted. {_go_on(task)}"
+    except Stop as stop:
+        status = int(stop.code or 0)
+        message = f"dynsweep: error: {stop.reason}"
     except SweepFailed as error:
         status = FAILED_RUNS
         message = f"dynsweep: error: {error}. {_go_on(task)}"

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dynsweep.config import run_config
+from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
+
+
+class Stop(SystemExit):
+    """The end of a single run for a reason that one line tells.
+
+    Hydra prints several lines about exceptions of a job; this one passes through it.
+    """
+
+    def __init__(self, status: int, reason: Exception) -> None:
+        super().__init__(status)
+        self.reason = reason
 
 
 class Task:
@@ -29,8 +43,6 @@ class Task:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from dynsweep import sweep
-
         hydra = HydraConfig.get()
         multirun = hydra.mode == RunMode.MULTIRUN
         # All jobs of a multirun share one store, whichever launcher runs them.
@@ -39,26 +51,39 @@ class Task:
         assert isinstance(config, dict)
         number = hydra.job.num if multirun else 0
         job = Job(number, list(hydra.overrides.task), config)  # type: ignore[arg-type]
-        self._note(directory, multirun)
-        result = sweep.run_jobs([job], directory)[0]
+        try:
+            run_config(config)
+            self._note(directory, multirun)
+            result = sweep_module().run_jobs([job], directory)[0]
+        except ConfigError as error:
+            if multirun:
+                raise
+            raise Stop(2, error) from None
         if isinstance(result, Exception):
-            raise result
+            if multirun:
+                raise result
+            raise Stop(1, result)
         return result
 
     def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> None:
-        from dynsweep import sweep as runs
-
-        runs.check(jobs)
+        for job in jobs:
+            run_config(job.config)  # so that what is out of range is told at once
+        sweep_module().check(jobs)
         self._note(sweep.hydra.sweep.dir, multirun=True)
 
     def run_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> list[Any]:
-        from dynsweep import sweep as runs
-
         self._note(sweep.hydra.sweep.dir, multirun=True)
-        return runs.run_jobs(jobs, sweep.hydra.sweep.dir)
+        return sweep_module().run_jobs(jobs, sweep.hydra.sweep.dir)
 
     def _note(self, directory: str, multirun: bool) -> None:
         self.multirun = multirun
         path = Path(directory)
         if path not in self.directories:
             self.directories.append(path)
+
+
+def sweep_module() -> ModuleType:
+    """``dynsweep.sweep``, imported when it is needed: PyTorch comes with it."""
+    from dynsweep import sweep
+
+    return sweep

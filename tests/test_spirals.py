@@ -16,8 +16,8 @@ from dynsweep.data.spirals import spirals
     ("classes", "samples", "turns"), [(3, 100, 2.0), (2, 7, 1.5), (5, 1, 2.0)]
 )
 def test_points(classes: int, samples: int, turns: float) -> None:
-    inputs, labels = spirals(samples, classes, 0.2, turns, rng=np.random.default_rng(4))
-    noise = np.random.default_rng(4).standard_normal(classes * samples)
+    inputs, labels = spirals(samples, classes, 0.2, turns, rng=np.random.RandomState(4))
+    noise = np.random.RandomState(4).standard_normal(classes * samples)
     for j in range(classes):
         for i in range(samples):
             share = i / (samples - 1) if samples > 1 else 0.0
@@ -26,6 +26,18 @@ def test_points(classes: int, samples: int, turns: float) -> None:
             expected = (share * math.cos(angle), share * math.sin(angle))
             assert inputs[j * samples + i] == pytest.approx(expected, abs=1e-12)
             assert labels[j * samples + i] == j
+
+
+def test_seed_zero_draws_the_points_of_the_notebook() -> None:
+    """The authors' notebook, spelled out: NumPy seeded with 0, one arm after the other."""
+    np.random.seed(0)
+    arms = []
+    for j in range(3):
+        angle = np.linspace(2 * np.pi / 3 * j, 2 * np.pi / 3 * j + 4 * np.pi, 100)
+        angle = angle + np.random.randn(100) * 0.2
+        radius = np.linspace(0.0, 1, 100)
+        arms.append(np.c_[radius * np.cos(angle), radius * np.sin(angle)])
+    assert np.allclose(load(SpiralsConfig()).train_inputs, np.concatenate(arms), atol=1e-14)
 
 
 def test_validation_is_an_independent_draw_of_the_same_law() -> None:

@@ -12,7 +12,7 @@ def spirals(
     noise: float,
     revolutions: float,
     *,
-    rng: np.random.Generator,
+    rng: np.random.RandomState,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Draw points on ``classes`` spiral arms (paper, section 3; Karpathy's CS231n notes).
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from omegaconf import (
@@ -22,6 +22,7 @@ from omegaconf import (
     IntegerNode,
     ListConfig,
     Node,
+    OmegaConf,
     PathNode,
     StringNode,
     ValueNode,
@@ -36,8 +37,6 @@ _LEAVES = {
     AnyNode, BooleanNode, BytesNode, EnumNode, FloatNode, IntegerNode, PathNode, StringNode,
 }  # fmt: skip
 _SIMPLE = re.compile(r"\$\{\s*(\.*)([A-Za-z_]\w*(?:\.\w+)*)\s*\}")
-# One value per sweep: Hydra hands its cache from the master config to every job.
-_CONSTANT = re.compile(r"\$\{now:[^${}]*\}")
 
 
 def clone(source: NodeT, parent: Node | None = None) -> NodeT:
@@ -119,6 +118,9 @@ class Dependence:
     def __init__(self, root: DictConfig, per_job: Sequence[Path]) -> None:
         self.root = root
         self.per_job = set(per_job)
+        # Hydra hands what the master config has cached to every job: one time for all of them.
+        times = OmegaConf.get_cache(root).get("now", {})
+        self._constant = ["${now:" + ",".join(map(str, key)) + "}" for key in times]
 
     def varying(self) -> list[Path]:
         """Paths of all interpolated settings that have to be resolved for every job."""
@@ -164,7 +166,8 @@ class Dependence:
         return False
 
     def _expression(self, text: str, path: Path, seen: tuple[Path, ...]) -> bool:
-        text = _CONSTANT.sub("", text)
+        for constant in self._constant:
+            text = text.replace(constant, "")
         if "${" in _SIMPLE.sub("", text) or "\\" in text:
             return True
         for dots, name in _SIMPLE.findall(text):
@@ -172,8 +175,3 @@ class Dependence:
             if self._at((*base, *name.split(".")), seen):
                 return True
         return False
-
-
-def only(root: DictConfig, *keys: str) -> Callable[[str], bool]:
-    """A test for the keys of ``root`` that are not among ``keys``."""
-    return lambda key: key not in keys

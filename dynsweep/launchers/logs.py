@@ -1,0 +1,88 @@
+"""Logging of one job after the other, without configuring Python's logging for each anew."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+from hydra.core.utils import configure_log
+from omegaconf import DictConfig, OmegaConf
+
+_PLAIN_HANDLERS = {"logging.StreamHandler", "logging.FileHandler"}
+_PLAIN_KEYS = {"version", "formatters", "handlers", "root", "disable_existing_loggers"}
+
+
+class JobLogs:
+    """Gives each job the logging that its ``hydra.job_logging`` asks for.
+
+    Hydra configures logging twice per job. For the usual configuration (handlers of the root
+    logger that write to streams and files) it is enough to reopen the files; anything else is
+    configured by Hydra for every job.
+    """
+
+    def __init__(self) -> None:
+        self._state: tuple[Any, ...] | None = None
+
+    def start(self, config: DictConfig, files: list[str] | None) -> None:
+        """Configure logging for a job.
+
+        Args:
+            config: the job's whole config.
+            files: the files of its handlers, if it may be treated as the job before it.
+        """
+        root = logging.getLogger()
+        if files is None or self._state != _state(root):
+            configure_log(config.hydra.job_logging, config.hydra.verbose)
+            self._state = None if files is None else _state(root)
+            return
+        handlers = [h for h in root.handlers if isinstance(h, logging.FileHandler)]
+        for handler, file in zip(handlers, files, strict=True):
+            _reopen(handler, file)
+
+
+def _state(root: logging.Logger) -> tuple[Any, ...]:
+    """What a task may have changed since; a changed state is configured anew by Hydra."""
+    return (*root.handlers, root.level, sys.stdout, sys.stderr)
+
+
+def _reopen(handler: logging.FileHandler, file: str) -> None:
+    handler.acquire()
+    try:
+        handler.flush()
+        if handler.stream is not None:
+            handler.stream.close()
+        handler.baseFilename = os.path.abspath(file)
+        handler.stream = handler._open()
+    finally:
+        handler.release()
+
+
+def log_files(config: DictConfig) -> list[str] | None:
+    """The files that the root logger's handlers open for a job, in the handlers' order.
+
+    None if the logging configuration is more than handlers of the root logger.
+    """
+    if config.hydra.verbose is not False or config.hydra.job_logging is None:
+        return None
+    logging_config: Any = OmegaConf.to_container(config.hydra.job_logging, resolve=True)
+    handlers = logging_config.get("handlers", {})
+    root = logging_config.get("root")
+    if not (
+        _PLAIN_KEYS.issuperset(logging_config)
+        and root
+        and set(root) <= {"level", "handlers"}
+        and logging_config.get("disable_existing_loggers") is False
+        and sorted(handlers) == sorted(root.get("handlers", []))
+        and all(_plain(handler) for handler in handlers.values())
+    ):
+        return None
+    used = [handlers[name] for name in root["handlers"]]
+    return [handler["filename"] for handler in used if "filename" in handler]
+
+
+def _plain(handler: dict[str, Any]) -> bool:
+    if handler.get("class") not in _PLAIN_HANDLERS:
+        return False
+    return "delay" not in handler and handler.get("mode", "a") == "a"

@@ -1,0 +1,35 @@
+"""Words of a figure: its title, what all its cells share, and the label of the colour bar."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from dynsweep.plots import grid, style
+
+GAIN = "_gain"  # ends the name of a metric's gain over the static loss
+
+
+def headline(cells: pd.DataFrame, metric: str) -> tuple[str, str]:
+    """Title, and what is the same in all cells."""
+    word = style.METRICS[metric.removesuffix(GAIN)]
+    title = f"Gain in {word} over the static loss" if metric.endswith(GAIN) else word.capitalize()
+    constant = set(grid.settings(cells)) - set(grid.swept(cells))
+    fixed = [str(cells[name].iloc[0]) for name in ("dataset", "model") if name in constant]
+    names = ("width", "model.init", "lr", "period", "amplitude")
+    fixed += [style.words(n, cells[n].iloc[0], " ") for n in names if n in constant]
+    if "steps" in constant:
+        fixed.append(f"{int(cells['steps'].iloc[0]):,} steps")
+    return title, ", ".join([*fixed, style.seeds_text(cells["seeds"])])
+
+
+def metric_label(metric: str) -> str:
+    """A metric's name on an axis or a colour bar."""
+    word = style.METRICS[metric.removesuffix(GAIN)]
+    return f"gain in {word}" if metric.endswith(GAIN) else word
+
+
+def note(cells: pd.DataFrame, metric: str) -> str:
+    """What a reader of a gain has to know when nothing can be significant."""
+    if metric.endswith(GAIN) and cells[f"{metric}_pairs"].max() < 2:
+        return "No significance with one seed."
+    return ""

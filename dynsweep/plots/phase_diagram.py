@@ -1,0 +1,77 @@
+"""Phase diagrams: a metric over two swept settings, with further settings as panels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from dynsweep.plots import grid, style
+from dynsweep.plots.captions import GAIN, headline, metric_label, note
+from dynsweep.plots.layout import MAX_PANELS, Layout
+from dynsweep.plots.panel import Panel, handles
+
+
+def phase_diagram(
+    cells: pd.DataFrame, metric: str = "train_accuracy", x: str = "period", y: str = "amplitude"
+) -> Figure:
+    """Draw the mean of a metric over seeds as coloured cells at their true positions.
+
+    Args:
+        cells: table of :func:`dynsweep.results.statistics.cells`; settings first.
+        metric: one of the four metrics, or an accuracy followed by ``_gain``.
+        x: setting of the horizontal axis, a column of ``cells``.
+        y: setting of the vertical axis.
+
+    Returns:
+        The figure; its last axes are the colour bar, those before it the panels (the first 12,
+        if there are more). ``collections[0]`` of a panel is its mesh, masked where there is no
+        such cell; if only few cells of the grid exist, the cells as points.
+    """
+    panels = grid.panel_settings(cells, [x, y])
+    table = grid.spread_static(cells, panels).dropna(subset=[x, y])
+    xs, ys = grid.scale(table[x]), grid.scale(table[y])
+    parts = grid.split(table, panels)[:MAX_PANELS]
+    layout = Layout(len(parts))
+    figure, axes, bar = layout.figure()
+    column = metric if metric.endswith(GAIN) else f"{metric}_mean"
+    norm, colours, arrow, limits = _colours(table, metric, column)
+    seen: set[str] = set()
+    for axis, (title, rows) in zip(axes, parts, strict=True):
+        mesh = Panel(axis, rows, x, y, xs, ys, layout, seen).draw(column, norm, colours)
+        axis.set_title(title, fontsize=layout.tick + 0.5, color=style.INK, pad=4)
+        layout.ticks(axis, "x", x, xs)
+        layout.ticks(axis, "y", y, ys)
+    model = table["model"].iloc[0]
+    layout.label(style.axis_label(x, model), style.axis_label(y, model))
+    colour_bar = figure.colorbar(mesh, cax=bar, extend=arrow)
+    colour_bar.ax.tick_params(labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
+    colour_bar.set_label(metric_label(metric) + limits, fontsize=style.LABEL, color=style.INK)
+    layout.finish(*headline(cells, metric), handles(seen), note(cells, metric))
+    return figure
+
+
+def _colours(table: pd.DataFrame, metric: str, column: str) -> tuple[Normalize, str, Any, str]:
+    """Limits, colour map, which end of the bar has an arrow, and what to say of the limits."""
+    values = table[column].to_numpy(float)
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if metric.endswith(GAIN):
+        limit = max(np.ceil(max(-low, high) * 20 - 1e-9) / 20, 0.05)
+        return Normalize(-limit, limit), style.DIVERGING, "neither", " over the static loss"
+    if not metric.endswith("accuracy"):
+        if 0 < low < high / 10:
+            return LogNorm(low, high), style.SEQUENTIAL, "neither", " (log scale)"
+        return Normalize(low, high if high > low else low + 1), style.SEQUENTIAL, "neither", ""
+    classes = table["dataset.classes"].max() if "dataset.classes" in table else np.nan
+    bottom, told = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
+    # From chance, so that figures compare; from the data where all would be one colour.
+    sound = values[values >= bottom]
+    if len(sound) and 1 - sound.min() < 0.4 * (1 - bottom):
+        bottom, told = max(bottom, np.floor(sound.min() * 20 - 1e-9) / 20), ""
+    arrow = "min" if low < bottom - 1e-9 else "neither"
+    limits = f" (colours from {told}{bottom:.2f} to 1)"
+    return Normalize(bottom, 1), style.SEQUENTIAL, arrow, limits
