@@ -46,7 +46,7 @@ def by_id(*directories: Path) -> pd.DataFrame:
         (["dataset=mnist"], "dataset=mnist: must be one of spirals"),
         (["model.init=zeros"], "model.init=zeros: must be one of standard, glorot"),
         (["+model.depth=3"], "model.depth=3: no such setting"),
-        (["~model"], "model.name=None: must be one of mlp"),
+        (["~model"], "model.name=???: must be one of mlp"),
         (["save_weights=perhaps"], "save_weights=perhaps: must be true or false"),
         (["loss.period=10,20"], "loss.period=10,20: several values; add -m"),
         (["-m", "loss.period=range(5,5)"], "no points"),

@@ -138,10 +138,21 @@ class Both:
             del task["hydra"]
         return config, task, copy.deepcopy(HydraConfig.instance().cfg)
 
+    def check_errors(self, overrides: Sequence[str]) -> None:
+        """Both ways refuse a job with the same words."""
+        with pytest.raises(Exception) as hydras:  # noqa: PT011
+            self.loader.load_sweep_config(self.master, list(overrides))
+        with pytest.raises(Exception) as ours:  # noqa: PT011
+            self.composer.compose(overrides, 0)
+        assert ours.type is hydras.type
+        assert str(ours.value) == str(hydras.value)
+        assert type(ours.value.__cause__) is type(hydras.value.__cause__)
+        assert str(ours.value.__cause__) == str(hydras.value.__cause__)
+
     def check(self, overrides: Sequence[str], number: int = 0) -> Composed:
         """Compose a job both ways; everything about the two must be equal."""
-        job = self.composer.compose(overrides, number)
         config, task, hydra = self.hydras(overrides, number)
+        job = self.composer.compose(overrides, number)
         assert_same(job.config(), config)
         assert_same(job.task_config(), task)
         assert_same(job.hydra_config(), hydra)
@@ -194,7 +205,7 @@ AXES = {
     "a": ["1", "2", "2.5", "word", "true", "'10'", "'quoted, text'", "1e-3", "-0.0", "nan", "007"],
     "b": ["other", "\"it's\"", "'  blanks '", "'x: y #z'", "a:b", "'null'", "null", "'???'", "on"],
     "typed.lr": ["1", "0.5", "1e3", "'2.5'", "inf"],
-    "typed.inner.depth": ["1", "'2'", "0x10", "1_000"],
+    "typed.inner.depth": ["1", "'2'", "1_000"],
     "typed.inner.on": ["true", "false", "on", "'off'", "0"],
     "typed.inner.label": ["x", "10", "1.50", "true", "'12'", "null?"],
     "typed.inner.colour": ["GREEN", "RED", "1"],
@@ -202,7 +213,7 @@ AXES = {
     "typed.inner.either": ["2", "two"],
     "typed.inner.maybe": ["4", "null"],
     "typed.inner.sizes": ["[1,2,3]", "[]"],
-    "typed.inner.extra": ["{a:2}", "{b:3}"],
+    "typed.inner.extra": ["{a:2}"],
     "model": ["small", "large"],
     "deep/group@deep": ["one", "two"],
     "model.width": ["20", "30"],
@@ -218,7 +229,7 @@ AXES = {
     "~fixed": ["null"],
     "must": ["5", "here"],
     "to_a": ["5"],
-    "to_c.d": ["9"],
+    "a.b": ["1", "2", "x"],
     "numbers.yes": ["3"],
     "numeric": ["'11'", "12"],
     "long": ["'" + "another long sentence with words " * 4 + "'", "short"],
@@ -233,23 +244,22 @@ def job_of(rng: random.Random) -> list[str]:
 
 
 class TestEquality:
-    @pytest.mark.parametrize("key", AXES)
-    def test_every_value_of_an_axis(self, both: Both, key: str) -> None:
-        for number, value in enumerate(AXES[key]):
-            both.check([f"{key}={value}"], number)
+    def test_every_value_of_every_axis(self, both: Both) -> None:
+        for key, values in AXES.items():
+            for number, value in enumerate(values):
+                both.check([f"{key}={value}"], number)
 
     def test_random_jobs(self, both: Both) -> None:
         rng = random.Random(0)
         done = 0
-        for number in range(150):
+        for number in range(100):
             overrides = job_of(rng)
             try:
-                both.loader.load_sweep_config(both.master, overrides)
+                both.check(overrides, number)
+                done += 1
             except HydraException:
-                continue
-            both.check(overrides, number)
-            done += 1
-        assert done > 100
+                both.check_errors(overrides)
+        assert done > 60
 
     def test_one_grid_of_groups_and_values(self, both: Both) -> None:
         axes = ["model=small,large", "a=1,2", "typed.lr=0.1,1", "typed.inner.label=x,10"]
@@ -318,27 +328,22 @@ class TestEquality:
             both.check([f"loss={loss}", "loss.period=10", f"seed={number}"], number)
 
 
+BAD = [
+    "typed.lr=x", "typed.inner.depth=1.5", "typed.inner.on=perhaps", "typed.inner=3",
+    "typed.inner.colour=BLUE", "typed.inner.depth=null", "unknown=1", "typed.unknown=1",
+    "model=huge", "+a=1", "~nothing", "~a=5", "a.b.c=1", "b=[1,2", "a=1,2", "a@pkg=1",
+    "typed.inner.sizes=[x]", "++model=large", "hydra.unknown=1", "other/group=x",
+    "typed.inner.extra={b:3}", "to_c.d=9", "typed.inner.depth=0x10",
+]  # fmt: skip
+
+
 class TestErrors:
-    @pytest.mark.parametrize(
-        "bad",
-        [
-            "typed.lr=x", "typed.inner.depth=1.5", "typed.inner.on=perhaps", "typed.inner=3",
-            "typed.inner.colour=BLUE", "typed.inner.depth=null", "unknown=1", "typed.unknown=1",
-            "model=huge", "+a=1", "~nothing", "~a=5", "a.b=1", "b=[1,2", "a=1,2", "a@pkg=1",
-            "typed.inner.sizes=[x]", "++model=large", "hydra.unknown=1", "other/group=x",
-        ],
-    )  # fmt: skip
-    def test_the_same_exception(self, both: Both, bad: str) -> None:
-        both.composer.compose(["a=1", "typed.lr=1"], 0)
-        for overrides in (["a=1", bad], [bad]):
-            with pytest.raises(Exception) as hydras:  # noqa: PT011
-                both.loader.load_sweep_config(both.master, overrides)
-            with pytest.raises(Exception) as ours:  # noqa: PT011
-                both.composer.compose(overrides, 0)
-            assert ours.type is hydras.type
-            assert str(ours.value) == str(hydras.value)
-            assert type(ours.value.__cause__) is type(hydras.value.__cause__)
-            assert str(ours.value.__cause__) == str(hydras.value.__cause__)
+    def test_the_same_exception(self, both: Both) -> None:
+        for good in ("typed.lr=1", "typed.inner.depth=1", "typed.inner.on=true"):
+            both.composer.compose(["a=1", good], 0)
+        for bad in BAD:
+            both.check_errors(["a=1", bad])
+            both.check_errors([bad])
 
     def test_a_bad_value_does_not_spoil_the_next_job(self, both: Both) -> None:
         both.check(["typed.lr=1", "typed.inner.depth=1"])

@@ -11,7 +11,6 @@ from typing import Any
 
 from hydra import version
 from hydra._internal.callbacks import Callbacks
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import (
     JobReturn,
     JobRuntime,
@@ -28,7 +27,8 @@ from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.jobs import FusibleTask, Job
 from dynsweep.launchers.logs import JobLogs
 from dynsweep.launchers.returns import LazyReturn
-from dynsweep.launchers.shapes import Composed, masked
+from dynsweep.launchers.shapes import Composed
+from dynsweep.launchers.singleton import hydra_config
 from dynsweep.launchers.tree import TreeWriter
 
 log = logging.getLogger(__name__)
@@ -102,19 +102,14 @@ class Launch:
     def _notify(self, config: DictConfig, done: JobReturn | None = None) -> None:
         """Tell callbacks of one of many jobs, with Hydra's singleton set to it as in a job."""
         assert self._callbacks is not None
-        before = HydraConfig.instance().cfg
-        try:
-            HydraConfig.instance().set_config(config)
+        with hydra_config(lambda: config):
             if done is None:
                 self._callbacks.on_job_start(config=config, task_function=self.task)
             else:
                 self._callbacks.on_job_end(config=config, job_return=done)
-        finally:
-            HydraConfig.instance().cfg = before
 
     def _run_one_by_one(self, jobs: list[Composed]) -> list[JobReturn]:
-        singleton = HydraConfig.instance()
-        before, cwd = singleton.cfg, os.getcwd()
+        cwd = os.getcwd()
         logs = JobLogs()
         returns: list[JobReturn] = []
         try:
@@ -122,7 +117,6 @@ class Launch:
                 try:
                     returns.append(self._run_job(job, logs))
                 finally:
-                    singleton.cfg = before
                     os.chdir(cwd)
         finally:
             self._configure_log()
@@ -139,10 +133,8 @@ class Launch:
 
     def _run_job(self, job: Composed, logs: JobLogs) -> JobReturn:
         """What ``hydra.core.utils.run_job`` does, in its order."""
-        shape = job.shape
         directory = self._tree.write(job)
-        config, task_config = job.config(), job.task_config()
-        HydraConfig.instance().cfg = masked(config.__dict__["_content"]["hydra"])  # type: ignore[assignment]
+        task_config = job.task_config()
         done = LazyReturn(job, task_name=None)
         done.cfg = task_config
         if self._changes_directory(job):
@@ -150,19 +142,22 @@ class Launch:
             done.working_dir = directory
         else:
             done.working_dir = os.getcwd()
-        logs.start(config, shape.log_files(job))
-        with env_override(shape.hydra_setting(job, ("hydra", "job", "env_set"))):
+        logs.start(job)
+        # Without callbacks only a task that looks at HydraConfig needs the whole config.
+        config = job.config() if self._callbacks else None
+        with hydra_config(lambda: job.config() if config is None else config):
+            with env_override(job.shape.hydra_setting(job, ("hydra", "job", "env_set"))):
+                if self._callbacks:
+                    self._callbacks.on_job_start(config=config, task_function=self.task)
+                value: Any = None
+                try:
+                    value = self.task(task_config)
+                except Exception as error:
+                    done.finish(None, error)
+                else:
+                    done.finish(value)
+            done.task_name = JobRuntime.instance().get("name")
+            _flush_loggers()
             if self._callbacks:
-                self._callbacks.on_job_start(config=config, task_function=self.task)
-            value: Any = None
-            try:
-                value = self.task(task_config)
-            except Exception as error:
-                done.finish(None, error)
-            else:
-                done.finish(value)
-        done.task_name = JobRuntime.instance().get("name")
-        _flush_loggers()
-        if self._callbacks:
-            self._callbacks.on_job_end(config=config, job_return=done)
+                self._callbacks.on_job_end(config=config, job_return=done)
         return done

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import configure_log
 from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from dynsweep.launchers.shapes import Composed
 
 _PLAIN_HANDLERS = {"logging.StreamHandler", "logging.FileHandler"}
 _PLAIN_KEYS = {"version", "formatters", "handlers", "root", "disable_existing_loggers"}
@@ -25,15 +28,13 @@ class JobLogs:
     def __init__(self) -> None:
         self._state: tuple[Any, ...] | None = None
 
-    def start(self, config: DictConfig, files: list[str] | None) -> None:
-        """Configure logging for a job.
-
-        Args:
-            config: the job's whole config.
-            files: the files of its handlers, if it may be treated as the job before it.
-        """
+    def start(self, job: Composed) -> None:
+        """Configure logging for a job."""
+        files = job.shape.log_files(job)
         root = logging.getLogger()
         if files is None or self._state != _state(root):
+            job.shape.point_at(job)
+            config = job.shape.config
             configure_log(config.hydra.job_logging, config.hydra.verbose)
             self._state = None if files is None else _state(root)
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -36,32 +37,43 @@ NodeT = TypeVar("NodeT", bound=Node)
 _LEAVES = {
     AnyNode, BooleanNode, BytesNode, EnumNode, FloatNode, IntegerNode, PathNode, StringNode,
 }  # fmt: skip
+_CLONED = {*_LEAVES, DictConfig, ListConfig}
+_new, _set = object.__new__, object.__setattr__  # past DictConfig's own
 _SIMPLE = re.compile(r"\$\{\s*(\.*)([A-Za-z_]\w*(?:\.\w+)*)\s*\}")
 
 
 def clone(source: NodeT, parent: Node | None = None) -> NodeT:
     """A deep copy of a config under another parent; leaf values are shared."""
     kind = type(source)
-    state = source.__dict__.copy()
-    content = state.get("_content")
-    if kind not in _LEAVES and kind is not DictConfig and kind is not ListConfig:
+    if kind not in _CLONED:
         other: NodeT = copy.deepcopy(source)
         other.__dict__["_parent"] = parent
         return other
-    new = object.__new__(kind)
+    state = source.__dict__.copy()
     metadata = state["_metadata"]
-    described = object.__new__(type(metadata))
+    described = _new(type(metadata))
     described.__dict__ = fields = metadata.__dict__.copy()
-    fields["flags"] = fields["flags"].copy()
+    flags = fields["flags"]
+    fields["flags"] = flags.copy() if flags else {}
     state["_metadata"] = described
     state["_parent"] = parent
     state["_flags_cache"] = None
-    if content.__class__ is dict:
-        state["_content"] = {key: clone(node, new) for key, node in content.items()}
-    elif content.__class__ is list:
-        state["_content"] = [clone(node, new) for node in content]
-    new.__dict__.update(state)
+    new: NodeT = _new(kind)
+    if kind not in _LEAVES:
+        content = state["_content"]
+        if content.__class__ is dict:
+            state["_content"] = {key: clone(node, new) for key, node in content.items()}
+        elif content.__class__ is list:
+            state["_content"] = [clone(node, new) for node in content]
+    _set(new, "__dict__", state)
     return new
+
+
+def copy_cache(source: DictConfig, target: DictConfig) -> None:
+    """What ``OmegaConf.copy_cache`` does: resolvers that cache gave ``target`` these values."""
+    cache = source.__dict__["_metadata"].resolver_cache
+    copied = defaultdict(dict, {name: values.copy() for name, values in cache.items()})
+    target.__dict__["_metadata"].resolver_cache = copied
 
 
 def child(node: Node | None, path: Sequence[str]) -> Node | None:

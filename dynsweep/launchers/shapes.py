@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
@@ -20,11 +18,13 @@ from dynsweep.launchers.nodes import (
     Path,
     child,
     clone,
+    copy_cache,
     leaf,
     plain_copy,
     put,
     resolved,
 )
+from dynsweep.launchers.singleton import hydra_config, masked
 
 _OUTPUT_DIR: Path = ("hydra", "runtime", "output_dir")
 _JOB_FIELDS: tuple[Path, ...] = (
@@ -47,7 +47,7 @@ class Composed:
         dirname: ``hydra.job.override_dirname``.
     """
 
-    __slots__ = ("_output_dir", "dirname", "number", "overrides", "shape", "values")
+    __slots__ = ("_absolute", "_output_dir", "dirname", "number", "overrides", "shape", "values")
 
     def __init__(
         self, shape: Shape, values: tuple[Any, ...], overrides: Sequence[Override], number: int
@@ -59,6 +59,7 @@ class Composed:
         self.overrides = [str(item.input_line) for item in task]
         self.dirname = shape.base.dirname(task)
         self._output_dir: str | None = None
+        self._absolute: str | None = None
 
     @property
     def output_dir(self) -> str:
@@ -67,6 +68,13 @@ class Composed:
             self._output_dir = self.shape.output_dir(self)
         return self._output_dir
 
+    @property
+    def absolute_dir(self) -> str:
+        """The same from the root: ``hydra.runtime.output_dir``. First ask before a chdir."""
+        if self._absolute is None:
+            self._absolute = os.path.abspath(self.output_dir)
+        return self._absolute
+
     def settings(self) -> dict[str, Any]:
         """The task config, resolved, as nested plain dicts."""
         return self.shape.settings(self)
@@ -74,12 +82,16 @@ class Composed:
     def config(self) -> DictConfig:
         """The whole config, ``hydra`` included, as a launcher hands it to callbacks."""
         self.shape.point_at(self)
-        return clone(self.shape.config)
+        config = clone(self.shape.config)
+        copy_cache(self.shape.config, config)
+        return config
 
     def task_config(self) -> DictConfig:
         """The config that the task function gets: without ``hydra``, unresolved."""
-        self.shape.point_at(self)
-        return clone(self.shape.task)
+        self.shape.point_task_at(self)
+        config = clone(self.shape.task)
+        copy_cache(self.shape.task, config)
+        return config
 
     def hydra_config(self) -> DictConfig:
         """``hydra`` alone, as in a job's ``JobReturn.hydra_cfg``."""
@@ -105,8 +117,8 @@ class Base:
 class Shape:
     """What all jobs with the same groups and the same swept keys share.
 
-    It holds one set of configs whose varying leaves are set to one job at a time
-    (:meth:`point_at`): what cannot be copied from job to job is resolved there.
+    It holds one pair of configs whose varying leaves are set to one job at a time
+    (:meth:`point_at`, :meth:`point_task_at`); a job's configs are copies of them.
     """
 
     def __init__(
@@ -119,7 +131,6 @@ class Shape:
         self.task = clone(self.config)
         del self.task.__dict__["_content"]["hydra"]
         self.hydra = self.config.__dict__["_content"]["hydra"]
-        self._masked = masked(self.hydra)
         self._master = master
         self._coerced: dict[str, Any] = {}
         self._current: Composed | None = None
@@ -145,15 +156,14 @@ class Shape:
         return self._coerced[text]
 
     def point_at(self, job: Composed, output_dir: str | None = None) -> None:
-        """Set everything that differs between jobs to ``job``."""
+        """Set everything in the whole config that differs between jobs to ``job``."""
         if self._current is job:
             return
-        directory = output_dir or os.path.abspath(job.output_dir)
-        self._current = job
-        for config, leaves in ((self.config, self._leaves), (self.task, self._task_leaves)):
-            OmegaConf.copy_cache(self._master, config)
-            for node, value in zip(leaves, job.values, strict=True):
-                put(node, value)
+        directory = output_dir or job.absolute_dir
+        self._current = job if output_dir is None else None
+        copy_cache(self._master, self.config)
+        for node, value in zip(self._leaves, job.values, strict=True):
+            put(node, value)
         job_node = child(self.hydra, ("job",))
         put(child(job_node, ("num",)), job.number)
         put(child(job_node, ("id",)), str(job.number))
@@ -166,21 +176,26 @@ class Shape:
         ]
         put(child(self.hydra, ("runtime", "output_dir")), directory)
 
+    def point_task_at(self, job: Composed) -> None:
+        """Set the config that task functions see to ``job``."""
+        copy_cache(self._master, self.task)
+        for node, value in zip(self._task_leaves, job.values, strict=True):
+            put(node, value)
+
     def output_dir(self, job: Composed) -> str:
+        """See :attr:`Composed.output_dir`."""
         if self._numbered_in is None:
             self._numbered_in = self._sweep_dir_of_numbered_jobs(job)
         if self._numbered_in:
             return os.path.join(self._numbered_in, str(job.number))
         self.point_at(job, output_dir="???")
-        with self.hydra_config():
+        with hydra_config(lambda: self.config):
             parts = [OmegaConf.select(self.config, f"hydra.sweep.{k}") for k in ("dir", "subdir")]
-        self._current = None
         return os.path.join(*map(str, parts))
 
     def _sweep_dir_of_numbered_jobs(self, job: Composed) -> str:
         """The sweep directory where jobs are simply numbered in it, "" where they are not."""
         self.point_at(job, output_dir="???")
-        self._current = None
         subdir = child(self.hydra, ("sweep", "subdir"))
         dependence = self._dependence(_OUTPUT_DIR)
         if subdir is None or subdir._value() != "${hydra.job.num}":
@@ -197,7 +212,7 @@ class Shape:
         if path in self._constants:
             return self._constants[path]
         self.point_at(job)
-        with self.hydra_config():
+        with hydra_config(lambda: self.config):
             value = OmegaConf.select(self.config, ".".join(path))
             if OmegaConf.is_config(value):
                 value = OmegaConf.to_container(value, resolve=True)
@@ -213,28 +228,32 @@ class Shape:
             if not any(dependence.varies(("hydra", k)) for k in ("job_logging", "verbose")):
                 self.point_at(job, output_dir=_MARK)
                 found = log_files(self.config)
-                self._current = None
             self._log_files = (found,)
         files = self._log_files[0]
-        directory = os.path.abspath(job.output_dir)
-        return files and [file.replace(_MARK, directory) for file in files]
+        return files and [file.replace(_MARK, job.absolute_dir) for file in files]
+
+    def _pointed_at(self, job: Composed) -> DictConfig:
+        self.point_at(job)
+        return self.config
 
     def settings(self, job: Composed) -> dict[str, Any]:
+        """See :meth:`Composed.settings`."""
         try:
             if self._plain is None:
-                self.point_at(job)
+                self.point_task_at(job)
                 self._varying = [
                     (path, child(self.task, path[:-1]))  # type: ignore[misc]
                     for path in Dependence(self.task, self.paths).varying()
                 ]
-                with self.hydra_config():
-                    self._plain = OmegaConf.to_container(self.task, resolve=True)  # type: ignore[assignment]
+                with hydra_config(lambda: self._pointed_at(job)):
+                    plain: Any = OmegaConf.to_container(self.task, resolve=True)
+                self._plain = plain
             settings: dict[str, Any] = plain_copy(self._plain)
             for path, value in zip(self.paths, job.values, strict=True):
                 _parent(settings, path)[path[-1]] = value
             if self._varying:
-                self.point_at(job)
-                with self.hydra_config():
+                self.point_task_at(job)
+                with hydra_config(lambda: self._pointed_at(job)):
                     for path, parent in self._varying:
                         _parent(settings, path)[path[-1]] = resolved(parent, path[-1])
         except OmegaConfBaseException as error:
@@ -242,27 +261,6 @@ class Shape:
                 f"Could not resolve the config of job {job.number}: {' '.join(job.overrides)}"
             ) from error
         return settings
-
-    @contextmanager
-    def hydra_config(self) -> Iterator[None]:
-        """``${hydra:...}`` refers to the job that the shape points at."""
-        singleton = HydraConfig.instance()
-        before = singleton.cfg
-        singleton.cfg = self._masked  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            singleton.cfg = before
-
-
-def masked(hydra: DictConfig) -> DictConfig:
-    """A config that shows ``hydra`` alone, which stays part of its job's whole config.
-
-    That is what Hydra's ``HydraConfig`` singleton holds.
-    """
-    config = DictConfig({})
-    config.__dict__["_content"]["hydra"] = hydra
-    return config
 
 
 class DoesNotFit(Exception):

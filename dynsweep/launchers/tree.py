@@ -139,7 +139,7 @@ class TreeWriter:
         _make(directory)
         subdir = job.shape.hydra_setting(job, ("hydra", "output_subdir"))
         if subdir is not None:
-            folder = os.path.join(os.path.abspath(directory), str(subdir))
+            folder = os.path.join(job.absolute_dir, str(subdir))
             _make(folder)
             _write(folder, "config.yaml", self.config_yaml(job))
             _write(folder, "hydra.yaml", self.hydra_yaml(job))
@@ -151,7 +151,7 @@ class TreeWriter:
         shape = job.shape
         template = self._configs.get(shape)
         if template is None:
-            shape.point_at(job)
+            shape.point_task_at(job)
             template = self._configs[shape] = _Template(_container(shape.task), shape.paths)
         return template.fill(
             [
@@ -176,7 +176,7 @@ class TreeWriter:
                 f" '{job.number}'\n",
                 _render(_DIRNAME, job.dirname),
                 _list(_TASK, job.overrides),
-                _render(_OUTPUT_DIR, os.path.abspath(job.output_dir)),
+                _render(_OUTPUT_DIR, job.absolute_dir),
             ]
         )
 

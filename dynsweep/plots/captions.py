@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from dynsweep.plots import grid, style
@@ -13,13 +15,22 @@ def headline(cells: pd.DataFrame, metric: str) -> tuple[str, str]:
     """Title, and what is the same in all cells."""
     word = style.METRICS[metric.removesuffix(GAIN)]
     title = f"Gain in {word} over the static loss" if metric.endswith(GAIN) else word.capitalize()
-    constant = set(grid.settings(cells)) - set(grid.swept(cells))
+    return title, ", ".join([*shared(cells), style.seeds_text(cells["seeds"])])
+
+
+def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
+    """What all cells have in common, in words; not the settings ``without``."""
+    constant = set(grid.settings(cells)) - set(grid.swept(cells)) - set(without)
     fixed = [str(cells[name].iloc[0]) for name in ("dataset", "model") if name in constant]
-    names = ("width", "model.init", "lr", "period", "amplitude")
-    fixed += [style.words(n, cells[n].iloc[0], " ") for n in names if n in constant]
+    names = [n for n in ("width", "model.init", "lr", "period", "amplitude") if n in constant]
+    # The period of a static cell means nothing: tell that of the others.
+    dynamical = cells[cells["amplitude"] != 1]
+    for name in names:
+        rows = dynamical if name == "period" else cells
+        fixed += [style.words(name, value, " ") for value in rows[name].head(1)]
     if "steps" in constant:
         fixed.append(f"{int(cells['steps'].iloc[0]):,} steps")
-    return title, ", ".join([*fixed, style.seeds_text(cells["seeds"])])
+    return fixed
 
 
 def metric_label(metric: str) -> str:

@@ -60,12 +60,21 @@ def decision_regions(pictures: Sequence[Picture], facts: str = "") -> Figure:
         regions = picture.predict(plane).reshape(PIXELS, PIXELS)
         side = (-extent, extent)
         axis.imshow(
-            regions, origin="lower", extent=(*side, *side), cmap=pale, norm=norm,
-            interpolation="nearest", aspect="auto",
+            regions,
+            origin="lower",
+            extent=(*side, *side),
+            cmap=pale,
+            norm=norm,
+            interpolation="nearest",
+            aspect="auto",
         )
         axis.scatter(
-            *picture.points.T, c=[colours[label] for label in picture.labels],
-            s=7 if layout.columns > 2 else 14, edgecolor=style.INK, linewidth=0.35,
+            picture.points[:, 0],
+            picture.points[:, 1],
+            c=[colours[label] for label in picture.labels],
+            s=7 if layout.columns > 2 else 14,
+            edgecolor=style.INK,
+            linewidth=0.35,
         )
         axis.set(xlim=side, ylim=side, xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         axis.set_title(picture.title, fontsize=layout.tick, color=style.INK, pad=4)

@@ -43,7 +43,7 @@ class Scale:
 
     def at(self, values: pd.Series) -> NDArray[np.float64]:
         """Positions of values of the axis."""
-        return self.positions[[self.values.index(value) for value in values]]
+        return np.array([self.positions[self.values.index(value)] for value in values])
 
     def stretched(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.log10(coordinates) if self.log else coordinates

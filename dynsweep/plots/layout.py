@@ -18,7 +18,7 @@ MAX_PANELS = 12
 
 # Columns of panels by their number, and a panel's width and height by columns, inches.
 COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3, 10: 4, 11: 4, 12: 4}
-SIZES = {1: (5.6, 4.2), 2: (3.9, 3.3), 3: (2.6, 2.5), 4: (1.95, 1.95)}
+SIZES = {1: (5.6, 4.2), 2: (3.9, 3.3), 3: (2.6, 2.5), 4: (1.9, 1.9)}
 LEFT, RIGHT, BAR, BOTTOM, LINE = 0.95, 0.95, 0.2, 0.58, 0.185
 
 
@@ -117,15 +117,20 @@ class Layout:
         if self.bar:
             left = self.width - RIGHT - BAR
             self.bar_axes.set_position(self._place(left, foot, BAR, self.height, total))
-        place = {"x": LEFT / self.width, "ha": "left", "va": "top", "color": style.INK}
+        place: dict[str, Any] = {
+            "x": LEFT / self.width,
+            "ha": "left",
+            "va": "top",
+            "color": style.INK,
+        }
         self.drawn.text(
             y=1 - 0.12 / total, s=title, fontsize=style.TITLE, fontweight="bold", **place
         )
         self.drawn.text(y=1 - 0.36 / total, s=facts, fontsize=style.TICK, **place)
         if handles:
             self.drawn.legend(
-                handles=handles, loc="lower left", frameon=False, fontsize=style.TICK,
-                bbox_to_anchor=((LEFT - 0.1) / self.width, (0.05 + LINE * bool(note)) / total),
+                handles=handles, loc="upper left", frameon=False, fontsize=style.TICK,
+                bbox_to_anchor=((LEFT - 0.1) / self.width, (foot - self.bottom + 0.06) / total),
                 ncols=1 if self.width < 8 else len(handles), borderaxespad=0, borderpad=0,
                 handletextpad=0.5, labelspacing=0.3, labelcolor=style.INK,
             )  # fmt: skip

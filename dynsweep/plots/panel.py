@@ -93,8 +93,12 @@ class Panel:
             self._write(shown, mesh)
         if (np.isnan(values) & ~(self.matrix(self.rows["seeds"]) > 0)).any():
             self.seen.add(MISSING)
+        taken = np.zeros(values.shape, dtype=bool)
         for name, flags in self._marks(column).items():
-            self._mark(name, self.matrix(flags) == 1)
+            at = self.matrix(flags) == 1
+            self._mark(name, at & ~taken, self.written)
+            self._mark(name, at & taken, corner=True)
+            taken |= at
         return mesh
 
     def _points(self, column: str, norm: Normalize, colours: str) -> Any:
@@ -122,28 +126,28 @@ class Panel:
         red, green, blue, _ = np.moveaxis(mesh.to_rgba(shown), -1, 0)
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         signed = mesh.get_cmap().name == style.DIVERGING
-        left = np.ma.getmaskarray(shown).copy()
-        whole = {"static_row": shown[0], "static_column": shown[:, 0]}
-        for name, line in whole.items():
-            if getattr(self, name) and line.count() == line.size and np.ptp(line) < 1e-9:
-                row = name == "static_row"
-                left[(0, slice(None)) if row else (slice(None), 0)] = True
-                middle = _part(self.ys, np.array([0]), 0.5), _part(self.xs, np.array([0]), 0.5)
-                self.axis.text(
-                    0.5 if row else middle[1][0],
-                    middle[0][0] if row else 0.5,
-                    f"static loss {_short(float(line[0]), False)}",
-                    transform=(
-                        self.axis.get_yaxis_transform() if row else self.axis.get_xaxis_transform()
-                    ),
-                    rotation=0 if row else 90,
-                    **self._text(bool(dark[0, 0])),
-                )
-        rows, columns = np.nonzero(~left)
+        wanted = ~np.ma.getmaskarray(shown)
+        if self.static_row or self.static_column:
+            line = shown[0] if self.static_row else shown[:, 0]
+            if line.count() == line.size and np.ptp(line) < 1e-9:
+                wanted[(0, ...) if self.static_row else (..., 0)] = False
+                text = "static loss" if signed else f"static loss {_short(line[0], signed)}"
+                self._write_static(text, bool(dark[0, 0]))
+        rows, columns = np.nonzero(wanted)
         x, y = _part(self.xs, columns, 0.5), _part(self.ys, rows, 0.5)
-        for index, (row, column) in enumerate(zip(rows, columns, strict=True)):
-            text = _short(float(shown[row, column]), signed)
-            self.axis.text(x[index], y[index], text, **self._text(bool(dark[row, column])))
+        for x_, y_, value, on in zip(x, y, shown[wanted], dark[wanted], strict=True):
+            self.axis.text(x_, y_, _short(float(value), signed), **self._text(bool(on)))
+
+    def _write_static(self, text: str, dark: bool) -> None:
+        """In the middle of the row or column of the static loss."""
+        look, first = self._text(dark), np.array([0])
+        if self.static_row:
+            y = float(_part(self.ys, first, 0.5)[0])
+            self.axis.text(0.5, y, text, transform=self.axis.get_yaxis_transform(), **look)
+        else:
+            x = float(_part(self.xs, first, 0.5)[0])
+            across = self.axis.get_xaxis_transform()
+            self.axis.text(x, 0.5, text, transform=across, rotation=90, **look)
 
     def _text(self, dark: bool) -> dict[str, Any]:
         colour = "white" if dark else style.INK
@@ -155,19 +159,20 @@ class Panel:
             marks[INSIGNIFICANT] = self.rows[f"{column}_p_corrected"] > SIGNIFICANT
         return marks
 
-    def _mark(self, name: str, at: NDArray[np.bool_]) -> None:
-        """Mark cells in their middle, or in a corner where the middle has a number."""
+    def _mark(self, name: str, at: NDArray[np.bool_], corner: bool) -> None:
+        """Mark cells in their middle, or in a corner where the middle is taken."""
         if not at.any():
             return
         self.seen.add(name)
         rows, columns = np.nonzero(at)
-        across, up = CORNERS[name] if self.written else (0.5, 0.5)
-        size = min(self.room * (0.3 if name == INSIGNIFICANT else 0.6), 4.5 if self.written else 6)
+        across, up = CORNERS[name] if corner else (0.5, 0.5)
+        dot = name == INSIGNIFICANT
+        size = min(self.room * (0.25 if dot else 0.6), (3.5 if dot else 4.5) if corner else 6)
         self.axis.scatter(
             _part(self.xs, columns, across),
             _part(self.ys, rows, up),
-            s=size**2 * (0.6 if name == INSIGNIFICANT else 1),
-            linewidth=0.2 if name == INSIGNIFICANT else min(0.7, size / 8),
+            s=size**2,
+            linewidth=0.2 if dot else min(0.7, size / 8),
             zorder=3,
             **MARKERS[name],
         )
@@ -214,4 +219,6 @@ def _short(value: float, signed: bool) -> str:
     """Two decimals; an accuracy below 1 does not become 1.00."""
     if 0.995 <= value < 1 and not signed:
         return ">0.99"
-    return f"{value:+.2f}" if signed else f"{value:.2f}"
+    if abs(value) < 0.005:
+        return "0.00"
+    return (f"{value:+.2f}" if signed else f"{value:.2f}").replace("-", "\N{MINUS SIGN}")

@@ -154,20 +154,20 @@ def _figures(
     keys = [name for name in settings(frame) if name != "seed"]
     best = select.best_cell(table)
     if wanted:
-        chosen = [_requested(runs, request, keys, summary) for request in wanted]
-        chosen = [run for run in chosen if run is not None]
+        found = (_requested(runs, request, keys, summary) for request in wanted)
+        chosen = [run for run in found if run is not None]
     elif best is None or runs.empty:
         chosen = []
     else:
         chosen = regions.static_and_best(runs, best, keys)
     if chosen:
-        from dynsweep.plots.captions import headline
+        from dynsweep.plots.captions import shared
         from dynsweep.plots.decision_regions import decision_regions
 
         swept = varying(pd.DataFrame(chosen)) if len(chosen) > 1 else []
         pictures = [regions.picture(run, swept) for run in chosen[:12]]
-        facts = headline(cells(pd.DataFrame(chosen)), "train_accuracy")[1]
-        yield "decision_regions", decision_regions(pictures, facts)
+        facts = shared(cells(pd.DataFrame(chosen)), without=("period", "amplitude"))
+        yield "decision_regions", decision_regions(pictures, ", ".join(facts))
 
 
 def _diagrams(

@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Exit status: 0, or 2 for an option that does not fit the records."""
     made = parser()
-    options = made.parse_args(arguments)
+    options = made.parse_intermixed_args(arguments)
     # Pandas takes half a second: --help and typing errors should not wait for it.
     from dynsweep.results.aggregate import DEFAULT_FIGURES, aggregate
     from dynsweep.results.select import AggregateError
@@ -94,8 +94,10 @@ def main(arguments: list[str] | None = None) -> None:
             formats=_listed([options.formats]),
             figures=not options.no_figures,
         )
-    except (AggregateError, OSError) as error:
+    except AggregateError as error:
         made.error(str(error))
+    except OSError as error:
+        made.error(f"{error.filename}: {error.strerror}")
     sys.stdout.write(summary.text() + "\n")
 
 

@@ -33,7 +33,8 @@ def typical_run(runs: pd.DataFrame) -> pd.Series:
     """Of runs that differ in the seed, that with validation accuracy nearest to the mean."""
     accuracy = runs["validation_accuracy"]
     distance = (accuracy - accuracy.mean()).abs().round(9)
-    return runs.loc[distance.sort_values(kind="stable").index[0]]
+    nearest: pd.Series = runs.loc[distance.sort_values(kind="stable").index[0]]
+    return nearest
 
 
 def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> list[pd.Series]:
@@ -91,7 +92,7 @@ def predictor(
         logits = model.forward(params, torch.as_tensor(points, dtype=dtype))[0]
         found = logits.argmax(dim=-1)
         found[~logits.isfinite().all(dim=-1)] = -1
-        return found.numpy()  # type: ignore[no-any-return]
+        return found.numpy()
 
     return predict
 

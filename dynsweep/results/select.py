@@ -85,4 +85,5 @@ def best_cell(cells: pd.DataFrame) -> pd.Series | None:
     finished = table["completed"] + table["diverged"]
     table = table[finished == finished.max()]
     order = ["validation_accuracy_mean", "train_accuracy_mean"]
-    return table.sort_values(order, ascending=False, kind="stable").iloc[0]
+    best: pd.Series = table.sort_values(order, ascending=False, kind="stable").iloc[0]
+    return best

@@ -94,9 +94,9 @@ def gains(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     dynamical = ~groups["_static"].all().to_numpy()
     for metric in GAINS:
         name, differences = f"{metric}_gain", groups[metric]
-        mean = differences.mean().to_numpy(float)
-        error = differences.sem().to_numpy(float)
-        pairs = differences.count().to_numpy(int)
+        mean = differences.mean().to_numpy(np.float64)
+        error = differences.sem().to_numpy(np.float64)
+        pairs = differences.count().to_numpy(np.int64)
         p = np.where(dynamical, paired_p_value(mean, error, pairs), np.nan)
         table[name] = np.where(dynamical | np.isnan(mean), mean, 0.0)
         table[f"{name}_se"] = np.where(dynamical, error, np.nan)
@@ -107,7 +107,7 @@ def gains(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def paired_p_value(
-    mean: NDArray[np.float64], error: NDArray[np.float64], pairs: NDArray[np.int_]
+    mean: NDArray[np.float64], error: NDArray[np.float64], pairs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Two-sided p-value of differences with this mean and standard error; see :func:`gains`."""
     with np.errstate(divide="ignore", invalid="ignore"):

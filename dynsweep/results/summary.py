@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -109,14 +110,14 @@ class Summary:
         return [f"Files in {self.output}:", *wrapped]
 
 
-def _value(mean: float, error: float, sign: str = "") -> str:
+def _value(mean: Any, error: Any, sign: str = "") -> str:
     if pd.isna(mean):
         return "none"
     text = f"{mean:{sign}.4f}"
     return text if pd.isna(error) else f"{text} ± {error:.4f}"
 
 
-def _p(p: float) -> str:
+def _p(p: Any) -> str:
     if pd.isna(p):
         return "none"
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
