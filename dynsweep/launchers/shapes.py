@@ -59,21 +59,20 @@ class Composed:
         self.overrides = [str(item.input_line) for item in task]
         self.dirname = shape.base.dirname(task)
         self._output_dir: str | None = None
-        self._absolute: str | None = None
+        self._absolute = ""
 
     @property
     def output_dir(self) -> str:
         """The job's directory as configured: ``hydra.sweep.dir`` and ``hydra.sweep.subdir``."""
         if self._output_dir is None:
             self._output_dir = self.shape.output_dir(self)
+            self._absolute = os.path.abspath(self._output_dir)  # before any chdir
         return self._output_dir
 
     @property
     def absolute_dir(self) -> str:
-        """The same from the root: ``hydra.runtime.output_dir``. First ask before a chdir."""
-        if self._absolute is None:
-            self._absolute = os.path.abspath(self.output_dir)
-        return self._absolute
+        """The same from the root: ``hydra.runtime.output_dir``."""
+        return self._absolute if self.output_dir else ""
 
     def settings(self) -> dict[str, Any]:
         """The task config, resolved, as nested plain dicts."""
@@ -157,7 +156,7 @@ class Shape:
 
     def point_at(self, job: Composed, output_dir: str | None = None) -> None:
         """Set everything in the whole config that differs between jobs to ``job``."""
-        if self._current is job:
+        if self._current is job and output_dir is None:
             return
         directory = output_dir or job.absolute_dir
         self._current = job if output_dir is None else None

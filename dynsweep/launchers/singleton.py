@@ -24,12 +24,18 @@ def masked(hydra: DictConfig) -> DictConfig:
 class LazyHydraConfig(HydraConfig):
     """A stand-in for the singleton; pickles as an ordinary one."""
 
-    def __init__(self, make: Callable[[], DictConfig]) -> None:
-        self._make: Callable[[], DictConfig] | None = make
-        self._cfg: Any = None
+    _make: Callable[[], DictConfig] | None = None
+    _cfg: Any = None
+
+    @staticmethod
+    def of(make: Callable[[], DictConfig]) -> LazyHydraConfig:
+        """A new one; calling the class would return the first one again."""
+        lazy = object.__new__(LazyHydraConfig)
+        lazy._make = make
+        return lazy
 
     @property
-    def cfg(self) -> Any:  # type: ignore[override]
+    def cfg(self) -> Any:
         if self._make is not None:
             config = self._make()
             self.cfg = masked(config.__dict__["_content"]["hydra"])
@@ -44,7 +50,7 @@ class LazyHydraConfig(HydraConfig):
 
 
 def _ordinary(cfg: Any) -> HydraConfig:
-    singleton = HydraConfig()
+    singleton = object.__new__(HydraConfig)
     singleton.cfg = cfg
     return singleton
 
@@ -53,7 +59,7 @@ def _ordinary(cfg: Any) -> HydraConfig:
 def hydra_config(make: Callable[[], DictConfig]) -> Iterator[None]:
     """``HydraConfig`` and ``${hydra:...}`` refer to the whole config that ``make`` returns."""
     before = HydraConfig.instance()
-    Singleton._instances[HydraConfig] = LazyHydraConfig(make)  # type: ignore[assignment]
+    Singleton._instances[HydraConfig] = LazyHydraConfig.of(make)  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -26,6 +26,7 @@ from dynsweep.launchers.returns import raise_failures
 log = logging.getLogger(__name__)
 
 _BARE = re.compile(r"[A-Za-z_/][\w./\-]*")
+_NO_POINTS = "a grid with no points; give at least one value"
 _NOT_STRINGS = {"true", "false", "null", "nan", "inf"}
 
 
@@ -44,7 +45,7 @@ class Sweep:
         self, arguments: Sequence[str], params: Mapping[str, Any], max_batch_size: int | None
     ) -> list[Sequence[JobReturn]]:
         """Check all jobs, launch them, and raise ``SweepFailed`` at the end if any failed."""
-        texts = [f"{key}={_as_override(value)}" for key, value in _flat(params)]
+        texts = [f"{key}={_as_override(key, value)}" for key, value in _flat(params)]
         parser = OverridesParser.create(config_loader=self.context.config_loader)
         jobs = grid(parser.parse_overrides([*texts, *arguments]))
         started = time.perf_counter()
@@ -96,7 +97,7 @@ def grid(overrides: Sequence[Override]) -> list[list[str]]:
             axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
             if not axes[key]:
                 text = str(override.input_line).partition("=")[2]
-                raise ConfigError(key, text, "a grid with no points; give at least one value")
+                raise ConfigError(key, text, _NO_POINTS)
         else:
             assert override.value_type is not None
             raise HydraException(
@@ -116,16 +117,16 @@ def _flat(params: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return flat
 
 
-def _as_override(value: Any) -> str:
+def _as_override(key: str, value: Any) -> str:
     """A value of ``sweeper.params`` as on the command line: a string is taken as it is, a list
     is the values of an axis. (Hydra's basic sweeper makes one job of a list.)"""
     if isinstance(value, str):
         return value
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value, resolve=True)
-    if isinstance(value, list):
-        return f"choice({','.join(map(_element, value))})"
-    return _element(value)
+    if value == []:
+        raise ConfigError(key, value, _NO_POINTS)
+    return ",".join(map(_element, value)) if isinstance(value, list) else _element(value)
 
 
 def _element(value: Any) -> str:

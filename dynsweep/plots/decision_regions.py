@@ -50,8 +50,9 @@ def decision_regions(pictures: Sequence[Picture], facts: str = "") -> Figure:
     classes = int(max(picture.labels.max() for picture in pictures)) + 1
     colours = [style.CLASSES[label % len(style.CLASSES)] for label in range(classes)]
     # Points in full colour on the paler colour of their region.
-    pale = ListedColormap([tuple(0.45 * np.array(to_rgb(c)) + 0.55) for c in colours])
-    pale.set_under("white")
+    pale = ListedColormap(
+        [tuple(0.45 * np.array(to_rgb(c)) + 0.55) for c in colours]
+    ).with_extremes(under="white")
     norm = BoundaryNorm(np.arange(classes + 1) - 0.5, classes)
     extent = max(float(np.abs(picture.points).max()) for picture in pictures) * (1 + MARGIN)
     ticks = np.linspace(-extent, extent, PIXELS)

@@ -39,14 +39,14 @@ class Scale:
     def places(self) -> NDArray[np.float64]:
         """Centres of the values between 0 and 1 along the axis."""
         low, high = self.stretched(self.edges[[0, -1]])
-        return (self.stretched(self.positions) - low) / (high - low)
+        return np.asarray((self.stretched(self.positions) - low) / (high - low))
 
     def at(self, values: pd.Series) -> NDArray[np.float64]:
         """Positions of values of the axis."""
-        return np.array([self.positions[self.values.index(value)] for value in values])
+        return np.asarray([self.positions[self.values.index(value)] for value in values])
 
     def stretched(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.log10(coordinates) if self.log else coordinates
+        return np.asarray(np.log10(coordinates)) if self.log else coordinates
 
 
 def scale(values: pd.Series) -> Scale:
@@ -141,6 +141,12 @@ def panel_settings(cells: pd.DataFrame, axes: list[str]) -> list[str]:
     return chosen
 
 
+def is_search(cells: pd.DataFrame, panels: list[str]) -> bool:
+    """Whether most panels would hold a point or two: values that a search tried, no grid."""
+    count = len(cells[panels].drop_duplicates()) if panels else 1
+    return count > 12 and 2 * count > len(cells)
+
+
 def spread_static(cells: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
     """Put the static loss where it belongs in a diagram with these panels.
 
@@ -171,8 +177,12 @@ def split(cells: pd.DataFrame, panels: list[str]) -> list[tuple[str, pd.DataFram
     """Title and rows of each panel, in order."""
     if not panels:
         return [("", cells)]
-    groups = cells.groupby(panels, dropna=False, sort=True)
-    return [(panel_title(dict(zip(panels, key, strict=True))), rows) for key, rows in groups]
+    parts = []
+    for key, rows in cells.groupby(panels, dropna=False, sort=True):
+        values = dict(zip(panels, key, strict=True))
+        parts.append((values.get("amplitude") != 1, panel_title(values), rows))
+    # The static loss first: the others are compared with it.
+    return [(title, rows) for _, title, rows in sorted(parts, key=lambda part: part[0])]
 
 
 def panel_title(values: dict[str, Any]) -> str:

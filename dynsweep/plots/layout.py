@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 from numpy.typing import NDArray
@@ -72,21 +73,25 @@ class Layout:
         longest = max(len(line) for text in texts for line in text.split("\n"))
         return (0.62 * longest + 0.8) * em / self.size[0]
 
-    def ticks(self, axis: Axes, which: str, name: str, scale: Scale) -> None:
-        """Ticks at the values of the grid, with as many labels as fit."""
+    def ticks(self, axis: Axes, which: str, name: str, scale: Scale, plain: bool = False) -> None:
+        """Ticks at the values of the grid, with as many labels as fit; ``plain``: at round
+        numbers, whatever the values."""
+        line: Axis = axis.xaxis if which == "x" else axis.yaxis
+        if plain:
+            if scale.log:
+                round_ticks(line, *scale.edges[[0, -1]])
+            return
         static = name == "amplitude" and scale.values[0] == 1
         texts = [style.number(value) for value in scale.values]
         if static:
             texts[0] = "1 (static)" if which == "y" else "1\nstatic"
             self.bottom = BOTTOM + (LINE if which == "x" else 0)
         chosen = grid.ticks(scale, self.gap(which, texts), 1 if static else None)
-        line = axis.xaxis if which == "x" else axis.yaxis
         line.set_major_locator(FixedLocator(list(scale.positions[chosen])))
         line.set_ticklabels([texts[index] for index in chosen])
         rest = [index for index in range(len(texts)) if index not in chosen]
         line.set_minor_locator(FixedLocator(list(scale.positions[rest])))
         line.set_minor_formatter(NullFormatter())
-        axis.tick_params(labelsize=self.tick, color=style.INK, labelcolor=style.INK)
 
     def label(self, x: str, y: str) -> None:
         """Axis labels at the border panels; the others lose their tick labels."""
@@ -142,3 +147,14 @@ class Layout:
         self, left: float, low: float, width: float, height: float, total: float
     ) -> tuple[float, float, float, float]:
         return left / self.width, low / total, width / self.width, height / total
+
+
+def round_ticks(line: Axis, low: float, high: float) -> None:
+    """Ticks of a log axis at 1, 2, 5, 10, ... or, over several decades, at powers of ten."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    digits = (1, 2, 5) if np.log10(high / low) < 2.5 else (1,)
+    at = [digit * 10.0**decade for decade in decades for digit in digits]
+    at = [value for value in at if low <= value <= high]
+    line.set_major_locator(FixedLocator(at))
+    line.set_ticklabels([style.number(value) for value in at])
+    line.set_minor_formatter(NullFormatter())

@@ -52,6 +52,7 @@ def line_plot(cells: pd.DataFrame, metric: str = "train_accuracy", x: str = "lr"
         axis.set_title(title, fontsize=layout.tick + 0.5, color=style.INK, pad=4)
         axis.grid(color="0.9", linewidth=0.6)
         axis.set_axisbelow(True)
+        axis.tick_params(labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
         layout.ticks(axis, "x", x, xs)
         is_static = rows["amplitude"] == 1
         for kind, part in ((DYNAMICAL, rows[~is_static]), (STATIC, rows[is_static])):

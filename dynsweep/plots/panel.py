@@ -18,8 +18,7 @@ from dynsweep.plots.captions import GAIN
 from dynsweep.plots.layout import Layout
 
 SIGNIFICANT = 0.05
-# Below this part of a full grid, values came from a search: points read better than a mesh.
-SPARSE = 0.2
+SPARSE = 0.2  # part of a full grid
 MISSING, FAILED, DIVERGED, INSIGNIFICANT = "missing", "failed", "diverged", "not significant"
 MARKERS: dict[str, dict[str, Any]] = {
     FAILED: {"marker": "^", "facecolor": "white", "edgecolor": style.INK},
@@ -69,6 +68,9 @@ class Panel:
         heights = np.diff(self.layout.inches(self.ys, "y"))
         # A number of four letters needs this room, inches.
         self.written = widths.min() > 0.36 and heights.min() > 0.19
+        # Values that come from a search fill little of their grid, and read better as points.
+        grid_size = len(self.xs.values) * len(self.ys.values)
+        self.sparse = len(self.rows) < SPARSE * grid_size and grid_size > 50
         self.room = 72 * min(float(np.median(widths)), float(np.median(heights)))
 
     def matrix(self, values: pd.Series) -> NDArray[np.float64]:
@@ -81,10 +83,12 @@ class Panel:
     def draw(self, column: str, norm: Normalize, colours: str) -> Any:
         """Colour the cells by ``column``; returns what the colour bar is made from."""
         values = self.matrix(self.rows[column])
-        if len(self.rows) < SPARSE * values.size and values.size > 50:
+        if self.sparse:
             return self._points(column, norm, colours)
         shown = np.ma.masked_invalid(values)
-        self.axis.patch.set(facecolor=style.MISSING, hatch="////", edgecolor=style.HATCH, lw=0)
+        if np.isnan(values).any():
+            look = {"facecolor": style.MISSING, "hatch": "////", "edgecolor": style.HATCH}
+            self.axis.patch.set(**look, linewidth=0)
         mesh = self.axis.pcolormesh(
             self.xs.edges, self.ys.edges, shown, norm=norm, cmap=colours, rasterized=True
         )
@@ -172,7 +176,7 @@ class Panel:
             _part(self.xs, columns, across),
             _part(self.ys, rows, up),
             s=size**2,
-            linewidth=0.2 if dot else min(0.7, size / 8),
+            linewidth=0.5 if dot else min(0.7, size / 8),
             zorder=3,
             **MARKERS[name],
         )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from dynsweep.plots import grid, style
 from dynsweep.plots.captions import GAIN, headline, metric_label, note
-from dynsweep.plots.layout import MAX_PANELS, Layout
+from dynsweep.plots.layout import MAX_PANELS, Layout, round_ticks
 from dynsweep.plots.panel import Panel, handles
 
 
@@ -32,7 +32,13 @@ def phase_diagram(
         such cell; if only few cells of the grid exist, the cells as points.
     """
     panels = grid.panel_settings(cells, [x, y])
+    others = ""
+    if grid.is_search(cells, panels):
+        others = f" Cells differ also in {', '.join(panels)}."
+        panels = []
     table = grid.spread_static(cells, panels).dropna(subset=[x, y])
+    if metric.endswith(GAIN) and "amplitude" in panels:
+        table = table[table["amplitude"] != 1]  # a panel of zeros
     xs, ys = grid.scale(table[x]), grid.scale(table[y])
     parts = grid.split(table, panels)[:MAX_PANELS]
     layout = Layout(len(parts))
@@ -41,16 +47,21 @@ def phase_diagram(
     norm, colours, arrow, limits = _colours(table, metric, column)
     seen: set[str] = set()
     for axis, (title, rows) in zip(axes, parts, strict=True):
-        mesh = Panel(axis, rows, x, y, xs, ys, layout, seen).draw(column, norm, colours)
+        panel = Panel(axis, rows, x, y, xs, ys, layout, seen)
+        mesh = panel.draw(column, norm, colours)
         axis.set_title(title, fontsize=layout.tick + 0.5, color=style.INK, pad=4)
-        layout.ticks(axis, "x", x, xs)
-        layout.ticks(axis, "y", y, ys)
+        axis.tick_params(labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
+        for which, name, scale in (("x", x, xs), ("y", y, ys)):
+            layout.ticks(axis, which, name, scale, plain=panel.sparse)
     model = table["model"].iloc[0]
     layout.label(style.axis_label(x, model), style.axis_label(y, model))
     colour_bar = figure.colorbar(mesh, cax=bar, extend=arrow)
-    colour_bar.ax.tick_params(labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
-    colour_bar.set_label(metric_label(metric) + limits, fontsize=style.LABEL, color=style.INK)
-    layout.finish(*headline(cells, metric), handles(seen), note(cells, metric))
+    if isinstance(norm, LogNorm):
+        round_ticks(bar.yaxis, float(norm.vmin or 0), float(norm.vmax or 1))
+    bar.tick_params(which="both", labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
+    label = metric_label(metric) + (" " if layout.height > 4 or not limits else "\n") + limits
+    colour_bar.set_label(label, fontsize=style.LABEL, color=style.INK)
+    layout.finish(*headline(cells, metric), handles(seen), (note(cells, metric) + others).strip())
     return figure
 
 
@@ -61,10 +72,10 @@ def _colours(table: pd.DataFrame, metric: str, column: str) -> tuple[Normalize, 
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if metric.endswith(GAIN):
         limit = max(np.ceil(max(-low, high) * 20 - 1e-9) / 20, 0.05)
-        return Normalize(-limit, limit), style.DIVERGING, "neither", " over the static loss"
+        return Normalize(-limit, limit), style.DIVERGING, "neither", "over the static loss"
     if not metric.endswith("accuracy"):
         if 0 < low < high / 10:
-            return LogNorm(low, high), style.SEQUENTIAL, "neither", " (log scale)"
+            return LogNorm(low, high), style.SEQUENTIAL, "neither", "(log scale)"
         return Normalize(low, high if high > low else low + 1), style.SEQUENTIAL, "neither", ""
     classes = table["dataset.classes"].max() if "dataset.classes" in table else np.nan
     bottom, told = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
@@ -73,5 +84,5 @@ def _colours(table: pd.DataFrame, metric: str, column: str) -> tuple[Normalize, 
     if len(sound) and 1 - sound.min() < 0.4 * (1 - bottom):
         bottom, told = max(bottom, np.floor(sound.min() * 20 - 1e-9) / 20), ""
     arrow = "min" if low < bottom - 1e-9 else "neither"
-    limits = f" (colours from {told}{bottom:.2f} to 1)"
+    limits = f"(colours from {told}{bottom:.2f} to 1)"
     return Normalize(bottom, 1), style.SEQUENTIAL, arrow, limits

@@ -160,12 +160,19 @@ def _figures(
         chosen = []
     else:
         chosen = regions.static_and_best(runs, best, keys)
-    if chosen:
+    pictures = []
+    swept = varying(pd.DataFrame(chosen)) if len(chosen) > 1 else []
+    for run in chosen[:12]:
+        try:
+            pictures.append(regions.picture(run, swept))
+        except OSError as error:
+            summary.notes.append(
+                f"No decision regions of run {run['id']}: {error.strerror}, {error.filename}"
+            )
+    if pictures:
         from dynsweep.plots.captions import shared
         from dynsweep.plots.decision_regions import decision_regions
 
-        swept = varying(pd.DataFrame(chosen)) if len(chosen) > 1 else []
-        pictures = [regions.picture(run, swept) for run in chosen[:12]]
         facts = shared(cells(pd.DataFrame(chosen)), without=("period", "amplitude"))
         yield "decision_regions", decision_regions(pictures, ", ".join(facts))
 
@@ -181,7 +188,7 @@ def _diagrams(
     if len(axes) == 2:
         panels = grid.panel_settings(table, axes)
         count = len(grid.split(grid.spread_static(table, panels), panels))
-        if count > MAX_PANELS:
+        if count > MAX_PANELS and not grid.is_search(table, panels):
             summary.notes.append(
                 f"Figures show the first {MAX_PANELS} of {count} panels ({', '.join(panels)}); "
                 f"choose others with dynsweep-aggregate --where {panels[0]}=..."

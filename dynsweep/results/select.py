@@ -85,5 +85,7 @@ def best_cell(cells: pd.DataFrame) -> pd.Series | None:
     finished = table["completed"] + table["diverged"]
     table = table[finished == finished.max()]
     order = ["validation_accuracy_mean", "train_accuracy_mean"]
-    best: pd.Series = table.sort_values(order, ascending=False, kind="stable").iloc[0]
+    # Equal means may differ in the last bit.
+    ranks = table[order].round(9).sort_values(order, ascending=False, kind="stable")
+    best: pd.Series = table.loc[ranks.index[0]]
     return best

@@ -94,9 +94,9 @@ def gains(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     dynamical = ~groups["_static"].all().to_numpy()
     for metric in GAINS:
         name, differences = f"{metric}_gain", groups[metric]
-        mean = differences.mean().to_numpy(np.float64)
-        error = differences.sem().to_numpy(np.float64)
-        pairs = differences.count().to_numpy(np.int64)
+        mean = np.asarray(differences.mean(), dtype=np.float64)
+        error = np.asarray(differences.sem(), dtype=np.float64)
+        pairs = np.asarray(differences.count(), dtype=np.int64)
         p = np.where(dynamical, paired_p_value(mean, error, pairs), np.nan)
         table[name] = np.where(dynamical | np.isnan(mean), mean, 0.0)
         table[f"{name}_se"] = np.where(dynamical, error, np.nan)

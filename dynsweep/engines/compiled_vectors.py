@@ -1,0 +1,169 @@
+"""Vector instructions for the compiled engine's passes, emitted through numba's LLVM builder.
+
+The passes are built instruction by instruction because LLVM's own vectoriser leaves remainders
+to scalar code, spills registers, and sums in an order of its choice. Here that order is fixed,
+so a run gives the same bits wherever it stands in a batch; and without any fast-math flag inf
+and nan keep their meaning. A vector is always 64 bytes: 16 float32 or 8 float64; processors
+with shorter registers get each instruction split.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+
+BYTES = 64  # of a vector
+UNITS = 4  # hidden units of a block, the lanes of a row of weights
+
+# exp(x) = 2^n exp(x - n ln 2): 1.5 * 2^(mantissa bits) rounds to integers when added, ln 2 comes
+# in two parts, the polynomial is Taylor's, and below the cut the result is 0 (no denormals).
+EXPONENTIAL = {
+    32: {"round": 1.5 * 2**23, "high": 0.693359375, "low": -2.12194440e-4, "terms": 7, "cut": -69},
+    64: {
+        "round": 1.5 * 2**52,
+        "high": 6.93145751953125e-1,
+        "low": 1.42860682030941723212e-6,
+        "terms": 13,
+        "cut": -600,
+    },
+}
+MANTISSA = {32: 23, 64: 52}
+INT = ir.IntType(64)
+
+
+def integer(value: int) -> Any:
+    return ir.Constant(INT, value)
+
+
+class Vectors:
+    """Emits vector instructions on arrays of one dtype; ``lanes`` numbers to a vector."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any) -> None:
+        self.context, self.builder = context, builder
+        self.bits = next(a.dtype.bitwidth for a in signature.args if isinstance(a, types.Array))
+        self.lanes = 8 * BYTES // self.bits
+        self.scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
+        self.vector = ir.VectorType(self.scalar, self.lanes)
+        self.ints = ir.VectorType(ir.IntType(self.bits), self.lanes)
+        self.flags = ir.VectorType(ir.IntType(1), self.lanes)
+        self.quad = ir.VectorType(self.scalar, UNITS)
+
+    def plain(self, signature: Any, args: Sequence[Any]) -> list[Any]:
+        """The arguments of a numba function, arrays replaced by pointers to their data."""
+        return [
+            self.context.make_array(kind)(self.context, self.builder, arg).data
+            if isinstance(kind, types.Array)
+            else arg
+            for kind, arg in zip(signature.args, args, strict=True)
+        ]
+
+    def constant(self, value: float, like: Any = None) -> Any:
+        like = like or self.vector
+        return ir.Constant(like, [value] * like.count)
+
+    def load(self, data: Any, index: Any, like: Any = None) -> Any:
+        """A vector from an array; rows of samples are aligned, weights need not be."""
+        align = self.bits // 8 if like is self.quad else BYTES
+        return self.builder.load(self._pointer(data, index, like or self.vector), align=align)
+
+    def store(self, value: Any, data: Any, index: Any) -> None:
+        align = self.bits // 8 if value.type == self.quad else BYTES
+        self.builder.store(value, self._pointer(data, index, value.type), align=align)
+
+    def _pointer(self, data: Any, index: Any, like: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(data, [index]), like.as_pointer())
+
+    def element(self, data: Any, index: Any) -> Any:
+        """One number of an array in all lanes."""
+        return self.spread(self.builder.load(self.builder.gep(data, [index])))
+
+    def spread(self, value: Any, like: Any = None) -> Any:
+        like = like or ir.VectorType(value.type, self.lanes)
+        empty = ir.Constant(like, ir.Undefined)
+        first = self.builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
+        return self.pick(first, first, [0] * like.count)
+
+    def pick(self, a: Any, b: Any, lanes: Iterable[int]) -> Any:
+        order = list(lanes)
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+        return self.builder.shuffle_vector(a, b, mask)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """a * b + c, fused where the processor can."""
+        kind = ir.FunctionType(a.type, [a.type] * 3)
+        name = f"llvm.fmuladd.v{a.type.count}f{self.bits}"
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c]
+        )
+
+    def dot(self, pairs: Iterable[tuple[Any, Any]], start: Any = None) -> Any:
+        for a, b in pairs:
+            start = self.builder.fmul(a, b) if start is None else self.fma(a, b, start)
+        return start
+
+    def positive(self, value: Any) -> Any:
+        """Lanes above 0, and nan: it must not vanish behind a ReLU."""
+        return self.builder.fcmp_unordered(">", value, self.constant(0.0, value.type))
+
+    def larger(self, a: Any, b: Any) -> Any:
+        return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
+
+    def exp(self, x: Any) -> Any:
+        """exp of x <= 0 to about one unit in the last place; nan stays nan."""
+        b, law = self.builder, EXPONENTIAL[self.bits]
+        shifted = self.fma(x, self.constant(1 / math.log(2)), self.constant(law["round"]))
+        n = b.fsub(self.constant(law["round"]), shifted)  # minus the power of two
+        r = self.fma(n, self.constant(law["high"]), x)
+        r = self.fma(n, self.constant(law["low"]), r)
+        value = self.constant(1 / math.factorial(int(law["terms"])))
+        for k in reversed(range(int(law["terms"]))):
+            value = self.fma(value, r, self.constant(1 / math.factorial(k)))
+        shift = ir.Constant(self.ints, [MANTISSA[self.bits]] * self.lanes)
+        power = b.shl(b.bitcast(shifted, self.ints), shift)
+        value = b.bitcast(b.add(b.bitcast(value, self.ints), power), self.vector)
+        small = b.fcmp_ordered("<", x, self.constant(law["cut"]))
+        value = b.select(small, self.constant(0.0), value)
+        return b.select(b.fcmp_unordered("uno", x, x), x, value)
+
+    def quarter(self, value: Any) -> Any:
+        """The sum of a vector's lanes, left in UNITS partial sums."""
+        while (half := value.type.count // 2) >= UNITS:
+            low = self.pick(value, value, range(half))
+            value = self.builder.fadd(low, self.pick(value, value, range(half, 2 * half)))
+        return value
+
+    def sums(self, quarters: Sequence[Any]) -> Any:
+        """The total of each of UNITS partial sums, as the lanes of one vector."""
+
+        def pairs(a: Any, b: Any) -> Any:
+            odd = self.pick(a, b, range(1, 8, 2))
+            return self.builder.fadd(self.pick(a, b, range(0, 8, 2)), odd)
+
+        a, b, c, d = quarters
+        return pairs(pairs(a, b), pairs(c, d))
+
+    def over_samples(
+        self, count: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]
+    ) -> list[Any]:
+        """Repeat ``body(offset, carried)`` for every vector of ``count`` samples."""
+        b = self.builder
+        before, loop, after = b.block, b.append_basic_block(), b.append_basic_block()
+        b.branch(loop)
+        b.position_at_end(loop)
+        offset = b.phi(INT)
+        carried = [b.phi(value.type) for value in start]
+        ends = body(offset, list(carried))
+        following = b.add(offset, integer(self.lanes))
+        for phi, first, end in zip(
+            [offset, *carried], [integer(0), *start], [following, *ends], strict=True
+        ):
+            phi.add_incoming(first, before)
+            phi.add_incoming(end, b.block)
+        b.cbranch(b.icmp_signed("<", following, count), loop, after)
+        b.position_at_end(after)
+        return ends

@@ -1,0 +1,95 @@
+"""The reference engine without Python in the loop: its steps captured into CUDA graphs.
+
+The captured kernels are those of the reference engine; time is a number on the device, which
+every captured step increases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dynsweep import models
+from dynsweep.batches import Batch
+from dynsweep.config import RunConfig
+from dynsweep.data import load
+from dynsweep.engines.reference import ReferenceSession
+
+STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
+COPIES = 8  # of the activations that autograd and its temporaries hold at a time, about
+
+
+class GraphedSession(ReferenceSession):
+    """Training of one batch by replays; see :class:`dynsweep.engines.base.Session`."""
+
+    def __init__(self, batch: Batch, device: str) -> None:
+        super().__init__(batch, device)
+        self.clock = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.graphs: dict[int, Callable[[], None]] = {}
+
+    def take(self, steps: int) -> None:
+        """``steps`` steps from the time that the clock shows, with no word from the host."""
+        for _ in range(steps):
+            self.descend(self.clock)
+            self.clock += 1
+
+    def capture(self) -> dict[int, Callable[[], None]]:
+        """Graphs of STEPS steps and of one, by their length."""
+        state = [self.clock, *self.params.values()]
+        before = [value.detach().clone() for value in state]
+        cuda: Any = torch.cuda
+        with cuda.device(self.device):
+            # Libraries allocate and choose their kernels at first use, which no graph may hold.
+            side = cuda.Stream()
+            side.wait_stream(cuda.current_stream())
+            with cuda.stream(side):
+                self.take(3)
+            cuda.current_stream().wait_stream(side)
+            graphs = {}
+            pool = cuda.graph_pool_handle()  # in turn both may use the same memory
+            for steps in (STEPS, 1):
+                graphs[steps] = cuda.CUDAGraph()
+                with cuda.graph(graphs[steps], pool=pool):
+                    self.take(steps)
+        with torch.no_grad():
+            for value, saved in zip(state, before, strict=True):
+                value.copy_(saved)
+        return {steps: graph.replay for steps, graph in graphs.items()}
+
+    def advance(self, steps: int) -> None:
+        if steps and not self.graphs:
+            self.graphs = self.capture()
+        for _ in range(steps // STEPS):
+            self.graphs[STEPS]()
+        for _ in range(steps % STEPS):
+            self.graphs[1]()
+        if self.device.type == "cuda":  # else the driver would measure, and pile up, launches
+            torch.cuda.synchronize(self.device)
+        self.step += steps
+
+
+class GraphedEngine:
+    """Any model on CUDA that the reference engine trains."""
+
+    name = "graphed"
+
+    def obstacle(self, run: RunConfig, device: str) -> str | None:
+        return None if device.startswith("cuda") else "needs device=cuda"
+
+    def batch_size(self, run: RunConfig, device: str) -> int:
+        """As many as fill half of the free memory, by the activations of one run; more than
+        2048 gain nothing."""
+        data = load(run.dataset)
+        model = models.build(run.model, data.train_inputs.shape[1], data.classes)
+        free = torch.cuda.mem_get_info(device)[0]
+        weights = model.pack({k: v.unsqueeze(0) for k, v in model.init(0).items()})
+        held = sum(value.numel() for value in weights.values())
+        samples = max(len(data.train_labels), len(data.validation_labels))
+        activations = COPIES * samples * (run.model.width + data.classes)
+        itemsize = 4 if run.precision == "float32" else 8
+        return max(1, min(2048, free // 2 // (itemsize * (4 * held + activations))))
+
+    def begin(self, batch: Batch, device: str) -> GraphedSession:
+        return GraphedSession(batch, device)

@@ -1,0 +1,99 @@
+"""The CUDA engine of the one-hidden-layer model: a run per program, weights in registers.
+
+What a step costs, counted and not measured: a pair of sample and hidden unit takes 17
+instructions at 2 inputs and 3 classes (13 multiply-adds among them), so a 50 x 50 grid of 35,000
+steps at H = 100 and 300 samples takes 4.5e13 of them, 1.5 s on the 132 x 128 lanes of an H100 at
+1.7 GHz. The compiled loop has 306 instructions for 4 samples x 104 units per warp (softmax,
+shuffles and loads included), which makes 2.2 s if every slot issued. Two or three times that
+is to be expected: 216 registers a thread leave 9 warps to a multiprocessor.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from dynsweep.batches import Batch
+from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
+
+if TYPE_CHECKING:
+    from dynsweep.engines.triton_session import TritonSession
+
+REGISTERS = 255  # 32-bit registers of a thread
+MOST_WARPS = 8  # per run; at 255 registers a multiprocessor holds no more
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a run is dealt to threads: the compile-time constants of the kernels.
+
+    A run has ``unit_warps`` warps; a warp works on ``samples`` samples at a time, with ``lanes``
+    threads for each; a thread holds ``units`` hidden units.
+    """
+
+    units: int
+    unit_warps: int
+    lanes: int
+    samples: int
+
+    @property
+    def width(self) -> int:
+        """Hidden units that there is room for; those above the model's width stay 0."""
+        return self.units * self.unit_warps * self.lanes
+
+    def constants(self) -> dict[str, int]:
+        return {name.upper(): value for name, value in asdict(self).items()}
+
+
+def most_units(inputs: int, classes: int, precision: str) -> int:
+    """Hidden units whose weights, gradients and activation fit into a thread's registers."""
+    words = 1 if precision == "float32" else 2
+    others = 32 + 4 * classes * words  # addresses; logits, their gradients, output biases
+    return (REGISTERS - others) // (words * (2 * (inputs + 1 + classes) + 1))
+
+
+def geometry(width: int, inputs: int, classes: int, precision: str) -> Geometry | None:
+    """The fewest threads whose registers hold ``width`` hidden units; ``None``: too many."""
+    most = most_units(inputs, classes, precision)
+    threads = 8  # with fewer, the weights would be copied to more than 4 samples of a warp
+    while threads * most < width:
+        threads *= 2
+        if most < 1 or threads > 32 * MOST_WARPS:
+            return None
+    lanes = min(threads, 32)
+    return Geometry(-(-width // threads), threads // lanes, lanes, 32 // lanes)
+
+
+def interpreted() -> bool:
+    """Whether Triton runs kernels in its interpreter, on the CPU."""
+    return os.environ.get("TRITON_INTERPRET", "").lower() in ("1", "true", "on", "yes", "y")
+
+
+class TritonEngine:
+    """The one-hidden-layer model on CUDA, float32 and float64."""
+
+    name = "triton"
+
+    def obstacle(self, run: RunConfig, device: str) -> str | None:
+        if not (device.startswith("cuda") or interpreted()):
+            return "needs device=cuda"
+        if importlib.util.find_spec("triton") is None:
+            return "needs the package triton, which comes with CUDA builds of PyTorch"
+        if not (isinstance(run.model, MLPConfig) and isinstance(run.dataset, SpiralsConfig)):
+            return "trains model=mlp on dataset=spirals"
+        shape = (2, run.dataset.classes, run.precision)
+        if geometry(run.model.width, *shape) is None:
+            most = 32 * MOST_WARPS * max(0, most_units(*shape))
+            return f"holds at most {most} hidden units of {shape[1]} classes in {shape[2]}"
+        return None
+
+    def batch_size(self, run: RunConfig, device: str) -> int:
+        # Kilobytes a run: memory is no bound. More than a wave or two of programs gains nothing.
+        return 4096
+
+    def begin(self, batch: Batch, device: str) -> TritonSession:
+        from dynsweep.engines.triton_session import TritonSession
+
+        return TritonSession(batch, device)
