@@ -22,7 +22,7 @@ DEVICES = ("auto", "cpu", "cuda")
 INITS = ("standard", "glorot")
 COUNTINGS = ("paper", "notebook")
 SPACINGS = ("linear", "log")
-ENGINES = ("auto", "reference", "triton", "graphed")
+ENGINES = ("auto", "compiled", "reference", "triton", "graphed")
 
 
 @dataclass(unsafe_hash=True)

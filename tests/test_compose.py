@@ -205,7 +205,18 @@ def both(tmp_path: Path) -> Both:
 
 AXES = {
     "a": ["1", "2", "2.5", "word", "true", "'10'", "'quoted, text'", "1e-3", "-0.0", "nan", "007"],
-    "b": ["other", '"it\'s"', "'  blanks '", "'x: y #z'", "a:b", "'null'", "null", "'???'", "on"],
+    "b": [
+        "other",
+        '"it\'s"',
+        "'  blanks '",
+        "'x: y #z'",
+        "a:b",
+        "'null'",
+        "null",
+        "'???'",
+        "on",
+        "",
+    ],
     "typed.lr": ["1", "0.5", "1e3", "'2.5'", "inf"],
     "typed.inner.depth": ["1", "'2'", "1_000"],
     "typed.inner.on": ["true", "false", "on", "'off'", "0"],
@@ -213,7 +224,7 @@ AXES = {
     "typed.inner.colour": ["GREEN", "RED", "1"],
     "typed.inner.place": ["/tmp/x", "here"],
     "typed.inner.either": ["2", "two"],
-    "typed.inner.maybe": ["4", "null"],
+    "typed.inner.maybe": ["4", "null", "5"],
     "typed.inner.sizes": ["[1,2,3]", "[]"],
     "typed.inner.extra": ["{a:2}"],
     "model": ["small", "large"],
@@ -225,9 +236,11 @@ AXES = {
     "relative.x": ["5", "'${a}'"],
     "chosen": ["x", "y"],
     "constant": ["8"],
-    "+new": ["1", "[1,2]", "{k:v}"],
-    "++a": ["3"],
-    "+c.new": ["text"],
+    "+new": ["1", "x", "null", "[1,2]", "{k:v}"],
+    "++a": ["3", "null", "x"],
+    "+c.new": ["text", "2"],
+    "+typed.inner.extra.z": ["1", "'2'"],
+    "++new.deep": ["1", "2"],
     "~fixed": ["null"],
     "must": ["5", "here"],
     "to_a": ["5"],
@@ -235,7 +248,7 @@ AXES = {
     "numeric": ["'11'", "12"],
     "long": ["'" + "another long sentence with words " * 4 + "'", "short"],
     "stamp": ["${now:%m}", "'${hydra:job.num}'"],
-    "c": ["{d:1}", "3"],
+    "c": ["{d:1}", "3", "4", "null", "5"],
 }
 
 
@@ -272,15 +285,43 @@ class TestEquality:
         for job, overrides in reversed(list(zip(composed, jobs, strict=True))):
             assert_same(job.config(), both.hydras(overrides, job.number)[0])
 
+    def test_overrides_of_one_setting_by_another(self, both: Both) -> None:
+        for first, second in [
+            (["a=1", "a=2"], ["a=3", "a=4"]),
+            (["c.d=1", "c={d:5}"], ["c.d=2", "c={d:5}"]),
+            (["b=1", "~b"], ["b=2", "~b"]),
+            (["~b=x", "b=x"], ["~b=text", "b=y"]),
+            (["a=5", "++a.b=1"], ["a=6", "++a.b=2"]),
+            (["a=5", "~to_a=5"], ["a=6", "~to_a=5"]),
+        ]:
+            for overrides in (first, second):
+                try:
+                    both.loader.load_sweep_config(both.master, overrides)
+                except ConfigCompositionException:
+                    both.check_errors(overrides)
+                else:
+                    both.check(overrides)
+
+    def test_resolvers_that_cache_do_so_per_job(self, tmp_path: Path) -> None:
+        numbers = itertools.count()
+        OmegaConf.register_new_resolver("next", lambda: next(numbers), use_cache=True)
+        both = Both(tmp_path / "conf", FILES, ["hydra.sweep.subdir='${next:}'"])
+        jobs = [both.composer.compose([f"a={a}", "+n='${next:}'"], a) for a in range(3)]
+        jobs += [both.composer.compose([f"a={a}"], a) for a in range(3)]
+        assert len({job.output_dir for job in jobs}) == 6
+        assert len({job.settings()["n"] for job in jobs[:3]}) == 3
+
     def test_jobs_do_not_share_what_they_may_change(self, both: Both) -> None:
         one, two = (both.composer.compose(["a=1"], number) for number in (0, 1))
         settings = one.settings()
         settings["c"]["f"]["g"].append(3)
+        settings["typed"]["inner"]["sizes"].append(3)
         config = one.task_config()
         config.c.f.g.append(4)
         config.relative.x = 100
         OmegaConf.set_readonly(config.typed, True)
         assert two.settings()["c"]["f"]["g"] == [1, 2, {"h": 1}]
+        assert two.settings()["typed"]["inner"]["sizes"] == [1, 2]
         assert_same(two.task_config(), both.hydras(["a=1"], 1)[1])
 
     @pytest.mark.parametrize(
@@ -329,18 +370,20 @@ class TestEquality:
             both.check([f"loss={loss}", "loss.period=10", f"seed={number}"], number)
 
 
+GOOD = ["typed.lr=1", "typed.inner.depth=1", "typed.inner.on=true", "+typed.inner.extra.z=1"]
 BAD = [
     "typed.lr=x", "typed.inner.depth=1.5", "typed.inner.on=perhaps", "typed.inner=3",
     "typed.inner.colour=BLUE", "typed.inner.depth=null", "unknown=1", "typed.unknown=1",
     "model=huge", "+a=1", "~nothing", "~a=5", "a.b=1", "b=[1,2", "a=1,2", "a@pkg=1",
     "typed.inner.sizes=[x]", "++model=large", "hydra.unknown=1", "other/group=x",
-    "typed.inner.extra={b:3}", "to_c.d=9", "typed.inner.depth=0x10",
+    "typed.inner.extra={b:3}", "+typed.inner.extra.z=x", "+typed.inner.extra.z=1.5",
+    "to_c.d=9", "typed.inner.depth=0x10",
 ]  # fmt: skip
 
 
 class TestErrors:
     def test_the_same_exception(self, both: Both) -> None:
-        for good in ("typed.lr=1", "typed.inner.depth=1", "typed.inner.on=true"):
+        for good in GOOD:
             both.composer.compose(["a=1", good], 0)
         for bad in BAD:
             both.check_errors(["a=1", bad])

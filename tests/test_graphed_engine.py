@@ -79,8 +79,8 @@ def test_graphs_against_the_reference_engine(make_run: Make, precision: str) -> 
     eager, exact = ReferenceEngine().begin(batch, "cuda"), ReferenceEngine().begin(batch, "cpu")
     eager.advance(70)
     exact.advance(70)
-    close = {"rel": 1e-9, "abs": 1e-12} if precision == "float64" else {"rel": 1e-2, "abs": 1e-3}
+    rel, least = (1e-9, 1e-12) if precision == "float64" else (1e-2, 1e-3)
     for name, value in graphed.weights().items():
         assert np.array_equal(value, again.weights()[name])
         assert np.array_equal(value, eager.weights()[name])
-        assert value == pytest.approx(exact.weights()[name], **close)
+        assert value == pytest.approx(exact.weights()[name], rel=rel, abs=least)

@@ -6,6 +6,7 @@ the tests of ``TestKernels`` then run in a process of their own.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -41,7 +42,7 @@ def tiny(make_run: Make) -> Make:
     """A run that the interpreter trains in tenths of a second a step."""
 
     def make(**settings: Any) -> RunConfig:
-        small = {"samples_per_class": 5, "validation_samples_per_class": 7, "width": 11}
+        small = {"samples_per_class": 3, "validation_samples_per_class": 5, "width": 11}
         return make_run(**{**small, "period": 6, "amplitude": 30.0, **settings})
 
     return make
@@ -54,9 +55,9 @@ class TestKernels:
         "settings",
         [
             {},
-            {"bias": False, "width": 19, "classes": 5, "samples_per_class": 3},
+            {"bias": False, "width": 19, "classes": 5},
             {"counting": "notebook", "width": 70, "samples_per_class": 2, "init": "glorot"},
-            {"steps": 20, "samples_per_class": 4},  # the last period is static
+            {"steps": 20, "samples_per_class": 7},  # the last period is static
             {"width": 300, "classes": 2, "samples_per_class": 1},  # two warps on the GPU
         ],
     )
@@ -140,7 +141,7 @@ def test_kernels_in_the_interpreter() -> None:
     assert child.returncode == 0, child.stdout + child.stderr
 
 
-def resources(run: RunConfig) -> dict[str, int]:
+def resources(run: RunConfig, folder: Path) -> dict[str, int]:
     """Registers and stack bytes (spills) of a thread of ``train``, compiled for an H100."""
     triton: Any = pytest.importorskip("triton")
     compiler: Any = pytest.importorskip("triton.backends.compiler")
@@ -167,9 +168,10 @@ def resources(run: RunConfig) -> dict[str, int]:
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     if not tool.exists():
         pytest.skip("this build of Triton has no cuobjdump")
-    binary = compiled.asm["cubin"]
-    report = subprocess.run([tool, "-res-usage", "/dev/stdin"], input=binary, capture_output=True)
-    return {k: int(v) for k, v in re.findall(r"(REG|STACK):(\d+)", report.stdout.decode())}
+    binary = folder / "train.cubin"
+    binary.write_bytes(compiled.asm["cubin"])
+    report = subprocess.run([tool, "-res-usage", binary], capture_output=True, text=True)
+    return {k: int(v) for k, v in re.findall(r"(REG|STACK):(\d+)", report.stdout)}
 
 
 @needs_triton
@@ -183,14 +185,17 @@ def resources(run: RunConfig) -> dict[str, int]:
         pytest.param(100, "float64", marks=pytest.mark.slow),
     ],
 )
-def test_compiled_for_cuda_nothing_spills(make_run: Make, width: int, precision: str) -> None:
-    used = resources(make_run(width=width, precision=precision))
+def test_compiled_for_cuda_nothing_spills(
+    make_run: Make, tmp_path: Path, width: int, precision: str
+) -> None:
+    used = resources(make_run(width=width, precision=precision), tmp_path)
     assert used["STACK"] == 0
     assert used["REG"] <= 255
 
 
 def test_obstacles_are_named(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setenv("CC", "cc")
     assert ENGINE.obstacle(make_run(), "cpu") == "needs device=cuda"
     if HAS_TRITON:
         assert ENGINE.obstacle(make_run(), "cuda") is None
@@ -200,6 +205,12 @@ def test_obstacles_are_named(make_run: Make, monkeypatch: pytest.MonkeyPatch) ->
             ENGINE.obstacle(make_run(width=2000, precision="float64"), "cuda")
         )
         assert "at most 0" in str(ENGINE.obstacle(make_run(classes=60), "cuda"))
+        with monkeypatch.context() as bare:
+            bare.setenv("PATH", "")
+            bare.delenv("CC", raising=False)
+            assert "needs a C compiler" in str(ENGINE.obstacle(make_run(), "cuda"))
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "3.2.0")
+        assert "needs triton 3.3 or newer" in str(ENGINE.obstacle(make_run(), "cuda"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert "package triton" in str(ENGINE.obstacle(make_run(), "cuda"))
 

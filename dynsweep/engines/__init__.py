@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dynsweep.config import RunConfig
 from dynsweep.engines.base import Engine, Metrics, Session
+from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.graphed import GraphedEngine
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.engines.triton import TritonEngine
@@ -12,7 +13,7 @@ from dynsweep.errors import ConfigError
 __all__ = ["Engine", "Metrics", "Session", "choose"]
 
 # Fastest first: engine=auto takes the first that has no obstacle.
-REGISTRY: tuple[type[Engine], ...] = (TritonEngine, GraphedEngine, ReferenceEngine)
+REGISTRY: tuple[type[Engine], ...] = (CompiledEngine, TritonEngine, GraphedEngine, ReferenceEngine)
 
 
 def choose(run: RunConfig, device: str) -> Engine:

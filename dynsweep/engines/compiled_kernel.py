@@ -1,70 +1,113 @@
-"""The compiled training of one run: gradient descent on the one-hidden-layer model.
+"""The compiled functions of the compiled engine: train one run, and look at one run.
 
-Vector lanes run over the samples, which are padded with samples of share 0. A run's weights,
-the logits and what the gradient needs of a tile of samples stay in the first-level cache from
-step to step, and a step is three passes (P samples, I inputs, C classes, H hidden units):
-
-``forward``   h = relu(x w1 + b1); z_c += h v_c for C - 1 classes, with v_c = w2_c - w2_last, as a
-              softmax sees only differences of logits. One bit per unit and sample says h > 0.
-``softmax``   e_c = dF/dlogit_c of those C - 1 classes (over all classes they sum to 0), and the
-              rows q = (x_1 e_c, ..., x_I e_c, e_c).
-``backward``  S = sum of q over the samples where the unit is active: (I + 1)(C - 1) masked
-              additions and nothing else. All gradients of the unit follow from S,
-              dw1_i = sum_c v_c S_ic, dw2_c = sum_i w1_i S_ic + b1 S_c, with no second look at
-              the samples; the weights are updated on the spot.
-
-Operations per step: 2 P H [I + (C - 1)] in forward, P H (I + 1)(C - 1) additions in backward:
-for 2 inputs and 3 classes 4 multiply-adds, a comparison and 6 additions per unit and sample.
-Textbook backpropagation would take 5 multiply-adds forward and 8 more with 2 other operations
-backward. Nothing is computed twice: the bit replaces recomputing h in the backward pass.
+See :mod:`dynsweep.engines.compiled_passes` for what a step does. Functions are compiled once
+per number of inputs and classes, biases or none, and precision; any width and number of samples
+shares them. numba keeps the machine code beside this file, or in the user's cache folder where
+this one is read-only, or in ``NUMBA_CACHE_DIR``.
 """
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-from dynsweep.engines.compiled_vectors import UNITS, Vectors, integer
+from dynsweep.engines import compiled_passes, compiled_vectors
+from dynsweep.engines.compiled_passes import backward, forward, softmax
 
-TOGETHER = 2  # units of a block that share a pass; measured against 1 and 4
-ROWS = 12  # most rows of q in a pass: sums of 2 units and 12 rows fit into 32 registers
-
-
-class Shape:
-    """Where a unit's weights stand: rows of UNITS numbers per block of UNITS units.
-
-    ``features`` rows of w1 (the last is b1 if there are biases), ``classes - 1`` of v, then
-    ``classes`` of w2.
-    """
-
-    def __init__(self, inputs: int, classes: int, bias: bool) -> None:
-        self.inputs, self.classes, self.bias = inputs, classes, bias
-        self.features = inputs + bias
-        self.differences = self.features
-        self.outputs = self.features + classes - 1
-        self.rows = self.outputs + classes
-        self.sums = self.features * (classes - 1)
+# numba sees when this file changes; of the files with the passes it is told through a constant.
+SOURCES = zlib.crc32(
+    b"".join(Path(str(one.__file__)).read_bytes() for one in (compiled_passes, compiled_vectors))
+)
 
 
-def _pass(emit: Callable[..., None]) -> Any:
-    """A numba function ``f(inputs, classes, bias, ...)`` whose body ``emit`` writes; the first
-    three are compile-time constants."""
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile without the interpreter's lock: one thread to a run; keep the result if we can."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # no folder is writable
+        return numba.njit(nogil=True)(function)
 
-    def typed(context: Any, inputs: Any, classes: Any, bias: Any, *rest: Any) -> Any:
-        if not all(isinstance(one, types.Literal) for one in (inputs, classes, bias)):
-            return None
-        shape = Shape(*(one.literal_value for one in (inputs, classes, bias)))
 
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            emit(Vectors(context, builder, signature, args), shape, *args[3:])
-            return context.get_dummy_value()
+@lru_cache(maxsize=64)
+def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tuple[Any, Any]:
+    """``(train, measure)`` for models of that shape; ``bias`` is 0 or 1."""
 
-        return types.void(inputs, classes, bias, *rest), generate
+    def train(  # type: ignore[no-untyped-def]
+        run, first, last, static_from, late, weights, b2, lr, period, amplitude, data, scratch
+    ):
+        """Take the steps ``first`` to ``last - 1`` of run number ``run``.
 
-    return typed
+        Args:
+            static_from: the weights of the classes are 1 from this step minus the period on.
+            late: 1 if cycles last a step longer than the period (the notebook's counting).
+            weights: shape ``(runs, blocks * rows * units)``, see ``compiled_passes.Shape``.
+            b2: shape ``(runs, classes)``; 0 without biases.
+            lr, period, amplitude: shape ``(runs,)``.
+            data: inputs ``(inputs * samples,)``, labels and shares 1 / P ``(samples,)``, and the
+                number one.
+            scratch: ``z``, ``q``, ``active`` and ``totals`` of the passes.
+        """
+        x, labels, shares, one = data
+        z, q, active, totals = scratch
+        mine, bias2 = weights[run], b2[run]
+        samples = len(labels)
+        blocks = len(mine) // ((inputs + bias + 2 * classes - 1) * 4)
+        rate, t, a = lr[run], period[run], amplitude[run]
+        cycle_steps = t + late
+        z[:] = 0
+        for step in range(first, last):
+            cycle = step // cycle_steps
+            within = step - cycle * cycle_steps
+            g = 1 + (a - 1) * (1 - abs(2 * within / t - 1))
+            if step >= static_from - t:
+                g = 1.0
+            others = classes / (classes - 1 + g)
+            for block in range(blocks):
+                forward(inputs, classes, bias, (mine, block, samples, x, z, active))
+            shown = (samples, x, z, q, labels, shares, bias2)
+            softmax(inputs, classes, bias, (*shown, cycle % classes, g * others, others, totals))
+            if bias:
+                total = totals[0] * 0
+                for c in range(classes - 1):
+                    bias2[c] -= rate * totals[c]
+                    total += totals[c]
+                bias2[classes - 1] += rate * total
+            for block in range(blocks):
+                rest = (mine, block, samples, q, active, rate, one)
+                backward(inputs, classes, bias, rest)
+        return sources
+
+    def measure(run, count, weights, b2, data, scratch):  # type: ignore[no-untyped-def]
+        """Static cross-entropy and accuracy of a run on the first ``count`` samples."""
+        x, labels, _shares, _one = data
+        z, _q, active, _totals = scratch
+        mine, bias2 = weights[run], b2[run]
+        samples = len(labels)
+        z[:] = 0
+        for block in range(len(mine) // ((inputs + bias + 2 * classes - 1) * 4)):
+            forward(inputs, classes, bias, (mine, block, samples, x, z, active))
+        loss, right = 0.0, 0
+        logits = np.zeros(classes)
+        for j in range(count):
+            finite, best = True, 0
+            for c in range(classes - 1):
+                logits[c] = z[c * samples + j] + (bias2[c] - bias2[classes - 1])
+            for c in range(classes):
+                finite &= math.isfinite(logits[c])
+                if logits[c] > logits[best]:
+                    best = c
+            total = 0.0
+            for c in range(classes):
+                total += math.exp(logits[c] - logits[best])
+            loss += math.log(total) - (logits[labels[j]] - logits[best])
+            right += finite and best == labels[j]
+        return loss / count, right / count, sources
+
+    return _compiled(train), _compiled(measure)

@@ -32,7 +32,7 @@ from numba.extending import intrinsic
 
 from dynsweep.engines.compiled_vectors import UNITS, Vectors, integer
 
-TOGETHER = 2  # units of a block that share a pass; measured against 1 and 4
+TOGETHER = 2  # units of a block that share a pass and then a vector; measured against 1 and 4
 ROWS = 12  # most rows of q in a pass: sums of 2 units and 12 rows fit into 32 registers
 
 
@@ -63,21 +63,21 @@ class Shape:
 
 
 def _pass(emit: Callable[..., None]) -> Any:
-    """A numba function ``f(inputs, classes, bias, ...)`` whose body ``emit`` writes.
+    """A numba function ``f(inputs, classes, bias, rest)`` whose body ``emit`` writes.
 
-    The first three arguments are compile-time constants; ``emit`` gets scalars as they are and
-    pointers to the data of arrays, which are all of one precision but for labels and bits.
+    The first three arguments are compile-time constants. Of the tuple ``rest``, ``emit`` gets
+    scalars as they are and of arrays the pointer to their data.
     """
 
-    def typed(context: Any, inputs: Any, classes: Any, bias: Any, *rest: Any) -> Any:
+    def typed(context: Any, inputs: Any, classes: Any, bias: Any, rest: Any) -> Any:
         shape = Shape(inputs.literal_value, classes.literal_value, bias.literal_value)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            vectors = Vectors(context, builder, signature)
-            emit(vectors, shape, *vectors.plain(signature, args)[3:])
+            vectors = Vectors(context, builder, rest)
+            emit(vectors, shape, *vectors.plain(rest, args[3]))
             return context.get_dummy_value()
 
-        return types.void(inputs, classes, bias, *rest), generate
+        return types.void(inputs, classes, bias, rest), generate
 
     return intrinsic(prefer_literal=True)(typed)
 
@@ -153,7 +153,7 @@ def _softmax(
     b, classes = vec.builder, shape.classes
     last = vec.element(b2, integer(classes - 1))
     biases = [b.fsub(vec.element(b2, integer(c)), last) for c in range(classes - 1)]
-    gain, others, emphasised = vec.spread(gain), vec.spread(others), vec.spread(emphasised)
+    gain, others, emphasised = (vec.spread(vec.cast(one)) for one in (gain, others, emphasised))
 
     def body(offset: Any, carried: list[Any]) -> list[Any]:
         label = vec.load(labels, offset, vec.ints)
@@ -180,9 +180,10 @@ def _softmax(
         return [b.fadd(total, slope) for total, slope in zip(carried, slopes, strict=True)]
 
     none = vec.constant(0.0)
-    for c, total in enumerate(vec.over_samples(samples, [none] * (classes - 1), body)):
-        lanes = vec.sums([vec.quarter(total)] * UNITS)
-        b.store(b.extract_element(lanes, ir.Constant(ir.IntType(32), 0)), b.gep(totals, [integer(c)]))
+    quads = vec.quads(vec.over_samples(samples, [none] * (classes - 1), body))
+    for c in range(classes - 1):
+        lane = ir.Constant(ir.IntType(32), c % UNITS)
+        b.store(b.extract_element(quads[c // UNITS], lane), b.gep(totals, [integer(c)]))
 
 
 def _backward(
@@ -200,14 +201,12 @@ def _backward(
     b, base = vec.builder, vec.builder.mul(block, integer(shape.rows * UNITS))
     # Processors with separate pipes for additions and multiply-adds (Zen) use both if every
     # other sum is a multiply-add by a one that the compiler cannot see through.
-    one, none = vec.spread(one), vec.constant(0.0)
+    one, none = vec.spread(vec.cast(one)), vec.constant(0.0)
 
     def partial_sums(mine: range, rows: range) -> list[Any]:
         def body(offset: Any, carried: list[Any]) -> list[Any]:
             on = [
-                b.bitcast(
-                    b.load(_bit(vec, active, block, samples, offset, unit)), vec.flags
-                )
+                b.bitcast(b.load(_bit(vec, active, block, samples, offset, unit)), vec.flags)
                 for unit in mine
             ]
             sums = []
@@ -220,18 +219,20 @@ def _backward(
             return sums
 
         ends = vec.over_samples(samples, [none] * (len(rows) * TOGETHER), body)
-        return [vec.quarter(end) for end in ends]
+        return vec.fold(ends, 1)
 
     count = shape.features * (shape.classes - 1)
     passes = -(-count // ROWS)
-    partial: dict[tuple[int, int], Any] = {}
+    total: list[Any] = []
     for part in range(passes):
         rows = range(part * count // passes, (part + 1) * count // passes)
-        for first in range(0, UNITS, TOGETHER):
-            mine = range(first, first + TOGETHER)
-            keys = [(row, unit) for row in rows for unit in mine]
-            partial.update(zip(keys, partial_sums(mine, rows), strict=True))
-    total = [vec.sums([partial[row, unit] for unit in range(UNITS)]) for row in range(count)]
+        pairs = [
+            partial_sums(range(first, first + TOGETHER), rows)
+            for first in range(0, UNITS, TOGETHER)
+        ]
+        total += vec.quads([one for row in zip(*pairs, strict=True) for one in row], 2)[
+            : len(rows)
+        ]
     _update(vec, shape, weights, base, total, vec.spread(b.fneg(lr), vec.quad))
 
 

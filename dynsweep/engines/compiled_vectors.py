@@ -43,9 +43,9 @@ def integer(value: int) -> Any:
 class Vectors:
     """Emits vector instructions on arrays of one dtype; ``lanes`` numbers to a vector."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any) -> None:
+    def __init__(self, context: Any, builder: Any, kinds: Any) -> None:
         self.context, self.builder = context, builder
-        self.bits = next(a.dtype.bitwidth for a in signature.args if isinstance(a, types.Array))
+        self.bits = next(a.dtype.bitwidth for a in kinds if isinstance(a, types.Array))
         self.lanes = 8 * BYTES // self.bits
         self.scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
         self.vector = ir.VectorType(self.scalar, self.lanes)
@@ -53,13 +53,15 @@ class Vectors:
         self.flags = ir.VectorType(ir.IntType(1), self.lanes)
         self.quad = ir.VectorType(self.scalar, UNITS)
 
-    def plain(self, signature: Any, args: Sequence[Any]) -> list[Any]:
-        """The arguments of a numba function, arrays replaced by pointers to their data."""
+    def plain(self, kinds: Any, values: Any) -> list[Any]:
+        """The members of a numba tuple, arrays replaced by pointers to their data."""
+        unpack: Any = cgutils.unpack_tuple
+        values = unpack(self.builder, values, len(kinds))
         return [
-            self.context.make_array(kind)(self.context, self.builder, arg).data
+            self.context.make_array(kind)(self.context, self.builder, value).data
             if isinstance(kind, types.Array)
-            else arg
-            for kind, arg in zip(signature.args, args, strict=True)
+            else value
+            for kind, value in zip(kinds, values, strict=True)
         ]
 
     def constant(self, value: float, like: Any = None) -> Any:
@@ -77,6 +79,17 @@ class Vectors:
 
     def _pointer(self, data: Any, index: Any, like: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(data, [index]), like.as_pointer())
+
+    def cast(self, value: Any) -> Any:
+        """A 64-bit number in the width of the lanes."""
+        if self.bits == 64:
+            return value
+        whole = isinstance(value.type, ir.IntType)
+        return (
+            self.builder.trunc(value, ir.IntType(32))
+            if whole
+            else self.builder.fptrunc(value, self.scalar)
+        )
 
     def element(self, data: Any, index: Any) -> Any:
         """One number of an array in all lanes."""
@@ -97,9 +110,8 @@ class Vectors:
         """a * b + c, fused where the processor can."""
         kind = ir.FunctionType(a.type, [a.type] * 3)
         name = f"llvm.fmuladd.v{a.type.count}f{self.bits}"
-        return self.builder.call(
-            cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c]
-        )
+        declare: Any = cgutils.get_or_insert_function
+        return self.builder.call(declare(self.builder.module, kind, name), [a, b, c])
 
     def dot(self, pairs: Iterable[tuple[Any, Any]], start: Any = None) -> Any:
         for a, b in pairs:
@@ -130,22 +142,28 @@ class Vectors:
         value = b.select(small, self.constant(0.0), value)
         return b.select(b.fcmp_unordered("uno", x, x), x, value)
 
-    def quarter(self, value: Any) -> Any:
-        """The sum of a vector's lanes, left in UNITS partial sums."""
-        while (half := value.type.count // 2) >= UNITS:
-            low = self.pick(value, value, range(half))
-            value = self.builder.fadd(low, self.pick(value, value, range(half, 2 * half)))
-        return value
+    def fold(self, vectors: Sequence[Any], groups: int) -> list[Any]:
+        """Half as many vectors, each of two: their ``groups`` of lanes, summed to half size.
 
-    def sums(self, quarters: Sequence[Any]) -> Any:
-        """The total of each of UNITS partial sums, as the lanes of one vector."""
+        Folded until a group is a lane, vectors become their totals, in order: the cheapest way
+        to sum the lanes of many at once.
+        """
+        size = self.lanes // groups
+        low = [lane for lane in range(2 * self.lanes) if lane % size < size // 2]
+        high = [lane + size // 2 for lane in low]
+        ends = [*vectors, vectors[-1]] if len(vectors) % 2 else vectors
+        return [
+            self.builder.fadd(self.pick(a, b, low), self.pick(a, b, high))
+            for a, b in zip(ends[::2], ends[1::2], strict=True)
+        ]
 
-        def pairs(a: Any, b: Any) -> Any:
-            odd = self.pick(a, b, range(1, 8, 2))
-            return self.builder.fadd(self.pick(a, b, range(0, 8, 2)), odd)
-
-        a, b, c, d = quarters
-        return pairs(pairs(a, b), pairs(c, d))
+    def quads(self, vectors: Sequence[Any], groups: int = 1) -> list[Any]:
+        """The totals of vectors folded into ``groups``, in quads of UNITS."""
+        while groups < self.lanes:
+            vectors = self.fold(vectors, groups)
+            groups *= 2
+        starts = range(0, self.lanes, UNITS)
+        return [self.pick(v, v, range(k, k + UNITS)) for v in vectors for k in starts]
 
     def over_samples(
         self, count: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]

@@ -5,9 +5,9 @@ are composed by Hydra once per distinct choice; the remaining overrides are appl
 code once per distinct set of keys, and once per distinct value to check and convert it. What is
 left per job is to put the values at their places (:mod:`dynsweep.launchers.shapes`).
 
-Only plain ``key=scalar`` overrides are treated so. Anything else (``+``, ``~``, ``++``, lists,
-dicts, null, interpolations) has its overrides applied by Hydra to a copy, job by job, and jobs
-that change ``hydra.*`` are composed by Hydra altogether.
+Only ``key=scalar`` overrides are treated so (with ``+`` and ``++`` too). Where there is anything
+else (``~``, lists, dicts, interpolations), all overrides of the job are applied by Hydra to a
+copy, and jobs that change ``hydra.*`` are composed by Hydra altogether.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from enum import Enum
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, QuotedString
+from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.launchers.nodes import Path
-from dynsweep.launchers.shapes import Base, Composed, DoesNotFit, Shape
+from dynsweep.launchers.shapes import Base, Composed, Shape
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 
@@ -30,7 +30,7 @@ _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")
 class _Kind(Enum):
     """What an override asks of composition."""
 
-    PLAIN = 1  # a scalar for an existing setting
+    PLAIN = 1  # a scalar for one setting
     GROUP = 2  # which files are composed
     OTHER = 3  # any other change of the composed config
     HYDRA = 4  # of Hydra's own settings, or not allowed in a job
@@ -77,19 +77,15 @@ class Composer:
             return Composed(Shape(self.master, base, [], []), (), whole, number)
         plain = [item for item in parsed if item.kind is _Kind.PLAIN]
         key = tuple(
-            item.override.key_or_group + "=" if item.kind is _Kind.PLAIN else item.text
+            f"{item.override.get_key_element()}=" if item.kind is _Kind.PLAIN else item.text
             for item in parsed
         )
         shape = self._shapes.get(key)
         if shape is None and key not in self._shapes:
             shape = self._shapes[key] = self._new_shape(parsed, plain)
         if shape is not None:
-            try:
-                values = tuple([shape.coerce(item.path, item.override) for item in plain])
-            except DoesNotFit:
-                self._shapes[key] = None
-            else:
-                return Composed(shape, values, whole, number)
+            values = tuple([shape.coerce(item.path, item.override) for item in plain])
+            return Composed(shape, values, whole, number)
         return Composed(self._shape(parsed, []), (), whole, number)
 
     def _new_shape(self, parsed: list[_Parsed], plain: list[_Parsed]) -> Shape | None:
@@ -118,13 +114,13 @@ class Composer:
         value = override.value()
         if not isinstance(value, dict) and self._repository.group_exists(key):
             return _Kind.GROUP
-        if override.type is not OverrideType.CHANGE or override.package is not None:
+        if override.is_delete() or override.package is not None:
             return _Kind.OTHER
         raw = override._value
         text = raw.text if isinstance(raw, QuotedString) else raw
         if isinstance(text, str) and ("${" in text or text == "???"):
             return _Kind.OTHER
-        scalar = isinstance(text, (str, int, float, bool))
+        scalar = text is None or isinstance(text, (str, int, float, bool))
         return _Kind.PLAIN if scalar and _KEY.fullmatch(key) else _Kind.OTHER
 
 

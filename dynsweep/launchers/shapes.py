@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import OmegaConfBaseException
@@ -140,17 +141,22 @@ class Shape:
         self._varying: list[tuple[Path, DictConfig]] = []
         self._leaves = [leaf(self.config, path) for path in self.paths]
         self._task_leaves = [leaf(self.task, path) for path in self.paths]
-        self.fits = None not in self._leaves
+        #: whether every path leads to a plain value, which did not replace something else
+        before = [child(base.config, path) for path in self.paths]
+        self.fits = all(
+            now is not None and (old is None or type(old) is type(now))
+            for old, now in zip(before, self._leaves, strict=True)
+        )
 
     def coerce(self, path: Path, override: Override) -> Any:
         """The value of a plain override as the config's types make it, checked by Hydra."""
         text = str(override.input_line)
         if text not in self._coerced:
-            node = leaf(self.config, path)
             self._current = None
-            ConfigLoaderImpl._apply_overrides_to_config([override], self.config)
-            if node is None or leaf(self.config, path) is not node:
-                raise DoesNotFit
+            change = replace(override, type=OverrideType.CHANGE)  # what was added is there now
+            ConfigLoaderImpl._apply_overrides_to_config([change], self.config)
+            node = leaf(self.config, path)
+            assert node is not None
             self._coerced[text] = node._value()
         return self._coerced[text]
 
@@ -260,10 +266,6 @@ class Shape:
                 f"Could not resolve the config of job {job.number}: {' '.join(job.overrides)}"
             ) from error
         return settings
-
-
-class DoesNotFit(Exception):
-    """A value changes the kind of its node: the job needs a shape of its own."""
 
 
 def _parent(settings: dict[str, Any], path: Path) -> dict[str, Any]:
