@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -47,10 +47,9 @@ class Task:
         multirun = hydra.mode == RunMode.MULTIRUN
         # All jobs of a multirun share one store, whichever launcher runs them.
         directory = hydra.sweep.dir if multirun else hydra.runtime.output_dir
-        config = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(config, dict)
+        config = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
         number = hydra.job.num if multirun else 0
-        job = Job(number, list(hydra.overrides.task), config)  # type: ignore[arg-type]
+        job = Job(number, list(hydra.overrides.task), config)
         try:
             run_config(config)
             self._note(directory, multirun)
@@ -73,7 +72,8 @@ class Task:
 
     def run_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> list[Any]:
         self._note(sweep.hydra.sweep.dir, multirun=True)
-        return sweep_module().run_jobs(jobs, sweep.hydra.sweep.dir)
+        results: list[Any] = sweep_module().run_jobs(jobs, sweep.hydra.sweep.dir)
+        return results
 
     def _note(self, directory: str, multirun: bool) -> None:
         self.multirun = multirun

@@ -17,7 +17,6 @@ from dynsweep.config import (
     OptimizerConfig,
     RunConfig,
     SpiralsConfig,
-    check,
 )
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
@@ -42,7 +41,7 @@ def make_run() -> Callable[..., RunConfig]:
         if "data_seed" in settings:
             built["dataset"].seed = settings.pop("data_seed")
         run = RunConfig(**built, **settings)
-        check(run)
+        run.check()
         return run
 
     return make

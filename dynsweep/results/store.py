@@ -60,7 +60,7 @@ class Store:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         host = socket.gethostname().split(".")[0]
         self.name = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
         self.started = False
