@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from dynsweep import seeding
 from dynsweep.config import MLPConfig
 
 # Hidden units are padded to whole cache lines with units whose weights are 0. Those stay 0 and
@@ -33,7 +34,7 @@ class MLP:
         ``glorot`` is their updated notebook: variance 2 / (fan_in + fan_out), biases normal
         with standard deviation 0.01.
         """
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeding.generator(seed, seeding.WEIGHTS)
 
         def normal(*shape: int) -> Tensor:
             return torch.randn(*shape, dtype=torch.float64, generator=generator)
