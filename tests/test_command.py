@@ -159,7 +159,8 @@ def test_other_launchers_give_the_same_results(
 
 
 LONG = ["-m", "steps=1500", "model.width=16", "engine=reference", "engine.batch_size=2",
-        "loss.period=10,20,30,40", "seed=range(0,3)", "hydra.sweep.dir=out"]  # fmt: skip
+        "engine.threads=1", "loss.period=10,20,30,40", "seed=range(0,3)",
+        "hydra.sweep.dir=out"]  # fmt: skip
 
 
 def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -118,4 +118,6 @@ class ReferenceEngine:
         return 64
 
     def begin(self, batch: Batch, device: str) -> ReferenceSession:
+        if batch.first.engine.threads:
+            torch.set_num_threads(batch.first.engine.threads)
         return ReferenceSession(batch, device)

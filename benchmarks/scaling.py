@@ -1,0 +1,106 @@
+"""How the compiled engine's time grows with runs, width, samples and threads: CSV and a figure.
+
+    python benchmarks/scaling.py [--out outputs/reference/scaling]      # about a minute
+
+Each point is the best of several measurements of whole chunks of steps, float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from dynsweep.batches import Batch
+from dynsweep.config import EngineConfig, MLPConfig, RunConfig, SpiralsConfig
+from dynsweep.devices import available_threads
+from dynsweep.engines.compiled import CompiledEngine
+from dynsweep.plots.style import STYLE
+
+BASE = {"runs": 64, "width": 100, "samples": 300, "threads": available_threads()}
+AXES = {
+    "runs": [1, 2, 4, 8, 16, 32, 64, 128, 256],
+    "width": [10, 30, 100, 300, 1000, 3000],
+    "samples": [30, 90, 300, 900, 3000, 9000],
+    "threads": list(range(1, available_threads() + 1)),
+}
+LABELS = {
+    "runs": "runs in the batch",
+    "width": "hidden units H",
+    "samples": "training samples P",
+    "threads": "threads",
+}
+
+
+def measure(runs: int, width: int, samples: int, threads: int, seconds: float) -> float:
+    """Seconds per step of the whole batch."""
+    settings = RunConfig(
+        SpiralsConfig(samples_per_class=samples // 3),
+        MLPConfig(width=width),
+        engine=EngineConfig(threads=threads),
+        steps=10**9,
+    )
+    batch = Batch(tuple(RunConfig(**{**vars(settings), "seed": seed}) for seed in range(runs)))
+    session = CompiledEngine().begin(batch, "cpu")
+    session.advance(2)
+    start = time.perf_counter()
+    session.advance(4)
+    steps = max(2, int(4 * seconds / (time.perf_counter() - start)))
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        session.advance(steps)
+        best = min(best, (time.perf_counter() - start) / steps)
+    return best
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
+        for panel, axis in zip(panels, AXES, strict=True):
+            rows = table[table["axis"] == axis]
+            panel.plot(rows["value"], rows["microseconds"], "o-")
+            panel.set_xlabel(LABELS[axis])
+            if axis != "threads":
+                panel.set_xscale("log")
+                first = rows.iloc[-1]
+                line = [first["microseconds"] * v / first["value"] for v in rows["value"]]
+                panel.plot(rows["value"], line, ":", color="0.5", label="proportional")
+                panel.legend(loc="upper left")
+            else:
+                panel.set_xticks(rows["value"])
+            panel.set_yscale("log")
+        panels[0].set_ylabel("time per step of the batch (µs)")
+        fixed = "{runs} runs, H = {width}, P = {samples}, {threads} threads".format(**BASE)
+        figure.suptitle(f"Compiled engine, float32; where not varied: {fixed}")
+        for kind in ("png", "pdf"):
+            figure.savefig(path / f"scaling.{kind}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("outputs/reference/scaling"))
+    parser.add_argument("--seconds", type=float, default=0.3, help="of one measurement")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for axis, values in AXES.items():
+        for value in values:
+            seconds = measure(**{**BASE, axis: value}, seconds=options.seconds)
+            rows.append({"axis": axis, "value": value, "microseconds": seconds * 1e6})
+            print(f"{axis} = {value}: {seconds * 1e6:.4g} µs per step of the batch")
+    table = pd.DataFrame(rows)
+    table.to_csv(options.out / "scaling.csv", index=False, float_format="%.5g")
+    draw(table, options.out)
+
+
+if __name__ == "__main__":
+    main()
