@@ -21,7 +21,7 @@ from dynsweep.batches import Batch
 from dynsweep.config import EngineConfig, MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.devices import available_threads
 from dynsweep.engines.compiled import CompiledEngine
-from dynsweep.plots.style import STYLE
+from dynsweep.plots.style import LABEL, TICK, TITLE
 
 BASE = {"runs": 64, "width": 100, "samples": 300, "threads": available_threads()}
 AXES = {
@@ -61,7 +61,8 @@ def measure(runs: int, width: int, samples: int, threads: int, seconds: float) -
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    with plt.rc_context(STYLE):
+    sizes = {"font.size": LABEL, "figure.titlesize": TITLE, "xtick.labelsize": TICK}
+    with plt.rc_context(sizes):
         figure, panels = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
         for panel, axis in zip(panels, AXES, strict=True):
             rows = table[table["axis"] == axis]
@@ -73,9 +74,10 @@ def draw(table: pd.DataFrame, path: Path) -> None:
                 line = [first["microseconds"] * v / first["value"] for v in rows["value"]]
                 panel.plot(rows["value"], line, ":", color="0.5", label="proportional")
                 panel.legend(loc="upper left")
+                panel.set_yscale("log")
             else:
                 panel.set_xticks(rows["value"])
-            panel.set_yscale("log")
+                panel.set_ylim(0)
         panels[0].set_ylabel("time per step of the batch (µs)")
         fixed = "{runs} runs, H = {width}, P = {samples}, {threads} threads".format(**BASE)
         figure.suptitle(f"Compiled engine, float32; where not varied: {fixed}")

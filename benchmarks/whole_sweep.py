@@ -67,8 +67,10 @@ def work(launcher: str, jobs: str, directory: str) -> None:
     )()
 
 
-def timed(command: list[str]) -> float:
+def timed(arguments: list[str]) -> float:
+    """Seconds that Python takes with these arguments."""
     start = time.perf_counter()
+    command = [sys.executable, *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
@@ -87,18 +89,13 @@ def main() -> None:
         folder = Path(name)
         for grid, (_, overrides) in GRIDS.items():
             directory = folder / f"ours{len(overrides)}"
-            ours[grid] = timed(
-                [sys.executable, "-m", "dynsweep.main", "+sweep=period_amplitude", *overrides]
-                + [f"hydra.sweep.dir={directory}", f"steps={STEPS}"]
-            )
+            command = ["-m", "dynsweep.main", "+sweep=period_amplitude", f"steps={STEPS}"]
+            ours[grid] = timed([*command, f"hydra.sweep.dir={directory}", *overrides])
         for launcher in ("basic", "joblib"):
             # Whole rounds of joblib's workers, so that none is idle at the end.
             sizes = (options.jobs // 2, options.jobs)
             short, long = (
-                timed(
-                    [sys.executable, __file__, "--work", launcher, str(jobs)]
-                    + [str(folder / f"{launcher}{jobs}")]
-                )
+                timed([__file__, "--work", launcher, str(jobs), str(folder / f"{launcher}{jobs}")])
                 for jobs in sizes
             )
             peers[launcher] = (long - short) / (sizes[1] - sizes[0])
@@ -107,10 +104,11 @@ def main() -> None:
     print("| grid | dynsweep | Hydra's basic launcher, PyTorch | joblib launcher, PyTorch |")
     print("|---|---:|---:|---:|")
     for grid, (count, _) in GRIDS.items():
-        cells = [f"{ours[grid] / 60:.1f} min"]
-        for each in peers.values():
-            cells.append(f"{count * each / 3600:.1f} h ({count * each / ours[grid]:.0f} x)")
-        print(f"| {grid}: {count:,} runs | {' | '.join(cells)} |")
+        cells = [
+            f"{count * each / 3600:.1f} h ({count * each / ours[grid]:.0f} x)"
+            for each in peers.values()
+        ]
+        print(f"| {grid}: {count:,} runs | {ours[grid] / 60:.1f} min | {' | '.join(cells)} |")
     return None
 
 

@@ -135,9 +135,9 @@ class _Sweep:
         engine = choose(first, device)
         size = first.engine.batch_size or engine.batch_size(first, device)
         log.info(
-            "Training %d runs (%s, width %d, %d steps): %s engine on %s, up to %d together",
-            len(positions), first.model.name, first.model.width, first.steps,
-            engine.name, device, size,
+            "Training %d %s (%s, width %d, %d steps): %s engine on %s, up to %d together",
+            len(positions), "runs" if len(positions) > 1 else "run", first.model.name,
+            first.model.width, first.steps, engine.name, device, size,
         )  # fmt: skip
         waiting = positions
         while waiting:

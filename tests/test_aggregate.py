@@ -62,6 +62,7 @@ def test_results_hold_a_row_per_run_in_the_order_of_settings(tmp_path: Path) -> 
     assert diverged["train_accuracy"].eq(0).all()
     assert diverged["train_loss"].isna().all()
     assert "108 completed, 6 diverged, 2 failed" in summary.text()
+    assert summary.text().count("\nFailed: ") == 2
     assert not list(tmp_path.glob(".*.partial"))
 
 

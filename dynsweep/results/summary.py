@@ -15,6 +15,7 @@ from dynsweep.results.statistics import GAINS, varying
 from dynsweep.results.store import COMPLETED, DIVERGED, FAILED
 
 WIDTH = 96
+MOST_FAILURES = 10  # told one by one
 TITLES = ("training accuracy", "validation accuracy")
 
 
@@ -46,7 +47,7 @@ class Summary:
         lines = ["", self._counts(), *self._table()]
         for note in self.notes:
             lines += textwrap.wrap(note, WIDTH)
-        return "\n".join([*lines, *self._files()])
+        return "\n".join([*lines, *self._failures(), *self._files()])
 
     def _counts(self) -> str:
         status = self.runs["status"].value_counts()
@@ -93,6 +94,19 @@ class Summary:
                 f"Best cell: {told} (highest validation accuracy of {dynamical.sum():,})", WIDTH
             )
         return ["", *lines, ""]
+
+    def _failures(self) -> list[str]:
+        """The runs that raised, and why."""
+        failed = self.runs[self.runs["status"] == FAILED]
+        names = [*varying(self.runs), *(["seed"] if self.runs["seed"].nunique() > 1 else [])]
+        lines = []
+        for _, run in failed.head(MOST_FAILURES).iterrows():
+            told = ", ".join(words(name, run[name]) for name in dict.fromkeys(names))
+            line = f"Failed: {told or run['id']}: {run['error']}"
+            lines.append(textwrap.shorten(line, 2 * WIDTH, placeholder=" ..."))
+        if len(failed) > MOST_FAILURES:
+            lines.append(f"{len(failed) - MOST_FAILURES:,} more failed runs: see results.csv")
+        return lines
 
     def _files(self) -> list[str]:
         """Names without and with all their formats, ``name.{pdf,png}``."""
