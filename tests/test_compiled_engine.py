@@ -26,6 +26,7 @@ from dynsweep.config import (
 from dynsweep.engines import choose
 from dynsweep.engines.compiled import CompiledEngine, CompiledSession, _aligned
 from dynsweep.engines.reference import ReferenceEngine
+from dynsweep.training import train
 
 
 @pytest.fixture(autouse=True)
@@ -233,3 +234,29 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert [line.strip() for line in printed] == ["[1, 1]", "[0, 0]"]
+
+
+@pytest.mark.slow
+def test_phase_diagrams_in_float32_are_equal_within_seed_noise() -> None:
+    """Trajectories part after a hundred steps; what the two engines find must not.
+
+    Nine cells of eight seeds: Welch's t of every cell, and of
+    all cells together, within what chance allows.
+    """
+    runs = [
+        make_run(precision="float32", steps=5000, period=period, amplitude=amplitude, seed=seed)
+        for period in (50, 200, 1000)
+        for amplitude in (1.0, 10.0, 40.0)
+        for seed in range(8)
+    ]
+    outcomes = [
+        train(Batch(tuple(runs)), engine, "cpu").metrics
+        for engine in (CompiledEngine(), ReferenceEngine())
+    ]
+    for name in ("train_accuracy", "validation_accuracy"):
+        ours, theirs = (getattr(metrics, name).reshape(9, 8) for metrics in outcomes)
+        assert np.ptp(ours.mean(axis=1)) > 0.2  # a diagram with something in it
+        error = np.sqrt(ours.var(axis=1, ddof=1) / 8 + theirs.var(axis=1, ddof=1) / 8)
+        t = (ours.mean(axis=1) - theirs.mean(axis=1)) / np.maximum(error, 0.002)
+        assert np.abs(t).max() < 4, t
+        assert np.abs(t.mean()) * 3 < 3.5, t
