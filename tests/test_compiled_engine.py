@@ -240,13 +240,13 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
 def test_phase_diagrams_in_float32_are_equal_within_seed_noise() -> None:
     """Trajectories part after a hundred steps; what the two engines find must not.
 
-    Nine cells of eight seeds: Welch's t of every cell, and of
-    all cells together, within what chance allows.
+    The static loss and four dynamical ones of eight seeds: Welch's t of every cell, and of all
+    cells together, within what chance allows.
     """
+    cells = [(1, 1.0), (200, 10.0), (200, 40.0), (1000, 10.0), (1000, 40.0)]
     runs = [
-        make_run(precision="float32", steps=5000, period=period, amplitude=amplitude, seed=seed)
-        for period in (50, 200, 1000)
-        for amplitude in (1.0, 10.0, 40.0)
+        make_run(precision="float32", steps=10_000, period=period, amplitude=amplitude, seed=seed)
+        for period, amplitude in cells
         for seed in range(8)
     ]
     outcomes = [
@@ -254,9 +254,9 @@ def test_phase_diagrams_in_float32_are_equal_within_seed_noise() -> None:
         for engine in (CompiledEngine(), ReferenceEngine())
     ]
     for name in ("train_accuracy", "validation_accuracy"):
-        ours, theirs = (getattr(metrics, name).reshape(9, 8) for metrics in outcomes)
-        assert np.ptp(ours.mean(axis=1)) > 0.2  # a diagram with something in it
+        ours, theirs = (getattr(metrics, name).reshape(len(cells), 8) for metrics in outcomes)
+        assert np.ptp(ours.mean(axis=1)) > 0.15  # a diagram with something in it
         error = np.sqrt(ours.var(axis=1, ddof=1) / 8 + theirs.var(axis=1, ddof=1) / 8)
         t = (ours.mean(axis=1) - theirs.mean(axis=1)) / np.maximum(error, 0.002)
         assert np.abs(t).max() < 4, t
-        assert np.abs(t.mean()) * 3 < 3.5, t
+        assert abs(t.sum()) / len(cells) ** 0.5 < 3.5, t
