@@ -6,11 +6,17 @@ program reads; hashable, so that equal configs are found. Nothing here imports P
 completion stays quick.
 """
 
-from dynsweep.config.dataset import DATASETS, DatasetConfig, SpiralsConfig
+from dynsweep.config.dataset import DATASETS, CIFAR10Config, DatasetConfig, SpiralsConfig
 from dynsweep.config.engine import EngineConfig, ObserveConfig
 from dynsweep.config.loss import LossConfig
-from dynsweep.config.model import MODELS, MLPConfig, ModelConfig
-from dynsweep.config.optimizer import OptimizerConfig
+from dynsweep.config.model import (
+    MODELS,
+    MLPConfig,
+    ModelConfig,
+    Myrtle5Config,
+    WideResNetConfig,
+)
+from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
 from dynsweep.config.run import SCIENCE, RunConfig, flatten, run_config
 from dynsweep.config.schemas import register_schemas
 
@@ -18,15 +24,19 @@ __all__ = [
     "DATASETS",
     "MODELS",
     "SCIENCE",
+    "CIFAR10Config",
     "DatasetConfig",
     "EngineConfig",
     "LossConfig",
     "MLPConfig",
     "ModelConfig",
+    "Myrtle5Config",
     "ObserveConfig",
     "OptimizerConfig",
     "RunConfig",
+    "ScheduleConfig",
     "SpiralsConfig",
+    "WideResNetConfig",
     "flatten",
     "register_schemas",
     "run_config",

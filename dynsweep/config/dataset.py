@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from dynsweep.config.ranges import at_least, finite
+from dynsweep.config.ranges import at_least, finite, one_of
+from dynsweep.errors import ConfigError
+
+VALIDATIONS = ("test", "split")
 
 
 @dataclass(unsafe_hash=True)
@@ -15,6 +19,10 @@ class DatasetConfig:
 
     def check(self) -> None:
         """Raise :class:`ConfigError` for the first setting out of range."""
+
+    def science(self) -> dict[str, Any]:
+        """The settings that decide what the data are; not where they lie."""
+        return vars(self)
 
 
 @dataclass(unsafe_hash=True)
@@ -38,4 +46,35 @@ class SpiralsConfig(DatasetConfig):
         at_least("dataset.seed", self.seed, 0)
 
 
-DATASETS: dict[str, type[DatasetConfig]] = {"spirals": SpiralsConfig}
+@dataclass(unsafe_hash=True)
+class CIFAR10Config(DatasetConfig):
+    """Photographs of 10 classes, 32 x 32 pixels (Krizhevsky 2009), in the binary version."""
+
+    name: str = "cifar10"
+    root: str = "data/cifar10"
+    download: bool = True
+    samples_per_class: int | None = None
+    validation: str = "test"
+    validation_samples_per_class: int | None = None
+    augment: bool = False
+    seed: int = 0
+
+    def check(self) -> None:
+        one_of("dataset.validation", self.validation, VALIDATIONS)
+        for name in ("samples_per_class", "validation_samples_per_class"):
+            value = getattr(self, name)
+            if value is not None:
+                at_least(f"dataset.{name}", value, 1)
+        if self.validation == "split" and self.validation_samples_per_class is None:
+            raise ConfigError(
+                "dataset.validation_samples_per_class",
+                None,
+                "must be given with dataset.validation=split: so many leave the training set",
+            )
+        at_least("dataset.seed", self.seed, 0)
+
+    def science(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k not in ("root", "download")}
+
+
+DATASETS: dict[str, type[DatasetConfig]] = {"spirals": SpiralsConfig, "cifar10": CIFAR10Config}

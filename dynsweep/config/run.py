@@ -5,23 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from dynsweep.config.dataset import DATASETS, DatasetConfig
 from dynsweep.config.engine import EngineConfig, ObserveConfig
 from dynsweep.config.loss import LossConfig
 from dynsweep.config.model import MODELS, ModelConfig
-from dynsweep.config.optimizer import OptimizerConfig
+from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
 from dynsweep.config.ranges import at_least, one_of
 from dynsweep.errors import ConfigError, no_such
 
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "tf32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 OBJECTIVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
 
 # The settings that decide the result.
-SCIENCE = ("dataset", "model", "loss", "optimizer", "steps", "seed", "precision")
+SCIENCE = ("dataset", "model", "loss", "optimizer", "steps", "epochs", "seed", "precision")
 
 
 @dataclass(unsafe_hash=True)
@@ -35,10 +35,12 @@ class RunConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     steps: int = 35000
+    epochs: int | None = None
     seed: int = 0
     precision: str = "float32"
     device: str = "auto"
     save_weights: bool = True
+    checkpoint_minutes: float = 5.0
     retry_failed: bool = True
     objective: str = "validation_accuracy"
 
@@ -49,15 +51,24 @@ class RunConfig:
         self.engine.check()
         self.observe.check()
         at_least("steps", self.steps, 0)
+        if self.epochs is not None:
+            at_least("epochs", self.epochs, 0)
         at_least("seed", self.seed, 0)
         one_of("precision", self.precision, PRECISIONS)
         one_of("device", self.device, DEVICES)
+        at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
         one_of("objective", self.objective, OBJECTIVES)
 
     def science(self) -> dict[str, Any]:
         """The settings that decide the result: what identifies a run, as a nested dict."""
         parts = {key: getattr(self, key) for key in SCIENCE}
-        return {key: vars(part) if is_dataclass(part) else part for key, part in parts.items()}
+        plain = {k: asdict(part) if is_dataclass(part) else part for k, part in parts.items()}
+        return {**plain, "dataset": self.dataset.science()}
+
+    @property
+    def dtype(self) -> str:
+        """The type of weights and sums; ``tf32`` and ``bfloat16`` only speed up products."""
+        return "float64" if self.precision == "float64" else "float32"
 
     def identity(self) -> str:
         """A stable name of the run: equal settings give equal names, on any machine."""
@@ -83,6 +94,9 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         "observe": ObserveConfig,
     }
     parts = {name: _build(kind, settings.get(name), f"{name}.") for name, kind in kinds.items()}
+    schedule = _build(ScheduleConfig, parts["optimizer"].schedule, "optimizer.schedule.")
+    schedule.milestones = tuple(schedule.milestones)
+    parts["optimizer"].schedule = schedule
     config: RunConfig = _build(RunConfig, {**settings, **parts}, "")
     config.check()
     return config
