@@ -43,3 +43,7 @@ def test_wheel_runs_the_main_job(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "phase_diagram_train_accuracy.png").exists()
     again = run(tmp_path / "empty" / "bin" / "dynsweep-aggregate", "out")
     assert "static" in again
+
+    # Nothing stays that would hide an editable installation after this one.
+    run(python, "-m", "pip", "uninstall", "-q", "-y", "dynsweep")
+    assert not list((tmp_path / "empty").glob("lib/python*/site-packages/dynsweep"))

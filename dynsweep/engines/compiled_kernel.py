@@ -2,8 +2,8 @@
 
 See :mod:`dynsweep.engines.compiled_passes` for what a step does. Functions are compiled once
 per number of inputs and classes, biases or none, and precision; any width and number of samples
-shares them. numba keeps the machine code beside this file, or in the user's cache folder where
-this one is read-only, or in ``NUMBA_CACHE_DIR``.
+shares them. numba keeps the machine code in ``NUMBA_CACHE_DIR``, or in the user's cache folder;
+not beside this file, where it would outlive an uninstallation and hide an editable one after it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from platformdirs import user_cache_dir
 
 from dynsweep.engines import compiled_passes, compiled_vectors
 from dynsweep.engines.compiled_passes import backward, forward, softmax
@@ -29,10 +30,15 @@ SOURCES = zlib.crc32(
 
 def _compiled(function: Callable[..., Any]) -> Any:
     """Compile without the interpreter's lock: one thread to a run; keep the result if we can."""
+    config: Any = numba.config
+    chosen = config.CACHE_DIR
+    config.CACHE_DIR = chosen or user_cache_dir("dynsweep")  # read by the decorator
     try:
         return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # no folder is writable
         return numba.njit(nogil=True)(function)
+    finally:
+        config.CACHE_DIR = chosen
 
 
 @lru_cache(maxsize=64)
