@@ -34,12 +34,24 @@ class Batch:
         return load(self.first.dataset)
 
     @property
+    def steps(self) -> int:
+        return total_steps(self.first)
+
+    @property
     def seeds(self) -> list[int]:
         return [run.seed for run in self.runs]
 
     @property
     def lr(self) -> NDArray[np.float64]:
         return np.array([run.optimizer.lr for run in self.runs], dtype=np.float64)
+
+    @property
+    def momentum(self) -> NDArray[np.float64]:
+        return np.array([run.optimizer.momentum for run in self.runs], dtype=np.float64)
+
+    @property
+    def weight_decay(self) -> NDArray[np.float64]:
+        return np.array([run.optimizer.weight_decay for run in self.runs], dtype=np.float64)
 
     @property
     def period(self) -> NDArray[np.int64]:
@@ -50,13 +62,23 @@ class Batch:
         return np.array([run.loss.amplitude for run in self.runs], dtype=np.float64)
 
 
+def total_steps(run: RunConfig) -> int:
+    """The minimisation steps of a run: ``steps``, or as many as make its ``epochs``."""
+    if run.epochs is None:
+        return run.steps
+    samples = len(load(run.dataset).train_labels)
+    return run.epochs * (samples // (run.optimizer.batch_size or samples))
+
+
 def shared_settings(run: RunConfig) -> Hashable:
     """What runs of one batch have in common; runs with equal keys may be trained together."""
     loss, optimizer = run.loss, run.optimizer
     return (
         (run.dataset, run.model, run.engine, run.observe),
-        (run.steps, run.precision, run.device),
-        (loss.name, loss.last_period_static, loss.counting, optimizer.name, run.save_weights),
+        (run.steps, run.epochs, run.precision, run.device),
+        (loss.name, loss.last_period_static, loss.static_end, loss.counting),
+        (optimizer.name, optimizer.nesterov, optimizer.batch_size, optimizer.schedule),
+        (optimizer.plain, run.save_weights, run.checkpoint_minutes),
     )
 
 

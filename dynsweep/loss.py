@@ -23,6 +23,7 @@ def class_weights(
     *,
     steps: int,
     last_period_static: bool = True,
+    static_end: float = 0.0,
     counting: str = "paper",
 ) -> Tensor:
     """The weights G_i(t) of the loss at time ``step``, for a batch of runs.
@@ -38,6 +39,7 @@ def class_weights(
         classes: C.
         steps: length of the training.
         last_period_static: all weights are 1 over the last T of ``steps``.
+        static_end: all weights are 1 over this last fraction of ``steps``.
         counting: ``paper``, or ``notebook`` for the authors' notebook, whose counter wraps one
             step late: cycles of T + 1 steps, within which g is that of the paper.
 
@@ -50,13 +52,16 @@ def class_weights(
     g = 1 + (amplitude - 1) * (1 - (2 * within / period - 1).abs())
     if last_period_static:
         g = torch.where(step >= steps - period, 1.0, g)
+    if static_end:
+        late = torch.as_tensor(step >= steps * (1 - static_end), device=g.device)
+        g = torch.where(late, 1.0, g)
     emphasised = functional.one_hot(cycle % classes, classes).to(g.dtype)
     weights = 1 + (g - 1).unsqueeze(-1) * emphasised
     return classes * weights / weights.sum(dim=-1, keepdim=True)
 
 
 def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Unweighted cross-entropy of every sample: ``(runs, samples, classes)`` logits and
-    ``(samples,)`` labels to ``(runs, samples)``."""
+    """Unweighted cross-entropy of every sample: ``(runs, samples, classes)`` logits and labels
+    ``(samples,)`` or ``(runs, samples)`` to ``(runs, samples)``."""
     index = labels.expand(logits.shape[:-1]).unsqueeze(-1)
     return -logits.log_softmax(dim=-1).gather(-1, index).squeeze(-1)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-WEIGHTS = 0  # initial weights
+# Streams: what a generator is for. Those that go on in time also take the epoch.
+WEIGHTS, SHUFFLE, AUGMENT = 0, 1, 2
 
 
-def generator(seed: int, stream: int) -> torch.Generator:
+def generator(seed: int, stream: int, epoch: int = 0) -> torch.Generator:
     """A generator on the CPU for one purpose (``stream``) of the run with this seed.
 
     PyTorch asks for seeds whose bits are well mixed; users type 0, 1, 2. NumPy's
-    ``SeedSequence`` mixes them, and makes the streams of one run independent.
+    ``SeedSequence`` mixes them, and makes the streams of one run independent. A fresh generator
+    for every epoch leaves nothing to be saved when a training is continued.
     """
-    mixed = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0]
+    mixed = np.random.SeedSequence([seed, stream, epoch]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(mixed) >> 1)  # within int64

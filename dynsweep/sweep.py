@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import dynsweep
-from dynsweep.batches import Batch, group
+from dynsweep.batches import Batch, group, total_steps
+from dynsweep.checkpoints import Checkpoint
 from dynsweep.config import RunConfig, flatten, run_config
+from dynsweep.data import load
 from dynsweep.devices import resolve_device
 from dynsweep.engines import Engine, choose
+from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
 from dynsweep.progress import Progress
 from dynsweep.results.store import (
@@ -51,7 +54,17 @@ def check(jobs: Sequence[Job]) -> list[RunConfig]:
     for positions in group(runs):
         first = runs[positions[0]]
         choose(first, resolve_device(first.device))
+        _check_data(first)
     return runs
+
+
+def _check_data(run: RunConfig) -> None:
+    """That the data are there, and enough for a minibatch."""
+    samples = len(load(run.dataset).train_labels)
+    size = run.optimizer.batch_size
+    if size is not None and size > samples:
+        allowed = f"must be at most {samples}, the size of the training set"
+        raise ConfigError("optimizer.batch_size", size, allowed)
 
 
 def run_jobs(jobs: Sequence[Job], directory: str | Path) -> list[Any]:
@@ -137,7 +150,7 @@ class _Sweep:
         log.info(
             "Training %d %s (%s, width %d, %d steps): %s engine on %s, up to %d together",
             len(positions), "runs" if len(positions) > 1 else "run", first.model.name,
-            first.model.width, first.steps, engine.name, device, size,
+            first.model.width, total_steps(first), engine.name, device, size,
         )  # fmt: skip
         waiting = positions
         while waiting:
@@ -158,18 +171,22 @@ class _Sweep:
         """Train a batch; if it raises, its halves, down to the run that is to blame."""
         if not positions:
             return
+        trained = 0.0
+        batch = Batch(tuple(self.runs[position] for position in positions))
+        ids = [self.ids[position] for position in positions]
+        minutes = batch.first.checkpoint_minutes
+        checkpoint = Checkpoint(self.directory, ids, engine.name, minutes)
+
+        def on_steps(steps: int) -> None:
+            nonlocal trained
+            trained += steps * len(positions) / batch.steps
+            progress.advance(steps * len(positions) / batch.steps)
+
         try:
-            trained = 0.0
-
-            def on_steps(steps: int) -> None:
-                nonlocal trained
-                trained += steps * len(positions) / self.runs[positions[0]].steps
-                progress.advance(steps * len(positions) / self.runs[positions[0]].steps)
-
-            batch = Batch(tuple(self.runs[position] for position in positions))
-            outcome = train(batch, engine, device, on_steps)
+            outcome = train(batch, engine, device, on_steps, checkpoint)
         except Exception as error:
             progress.advance(-trained)
+            checkpoint.remove()
             log.debug("%s", traceback.format_exc())
             if len(positions) > 1:
                 yield positions, error
@@ -183,6 +200,7 @@ class _Sweep:
             return
         progress.advance(len(positions) - trained)
         self._record(positions, engine, device, outcome)
+        checkpoint.remove()
         yield positions, None
 
     def _record(self, positions: list[int], engine: Engine, device: str, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsweep.batches import Batch
+from dynsweep.checkpoints import Checkpoint, Snapshot
 from dynsweep.config import ObserveConfig
 from dynsweep.engines.base import Engine, Metrics
 
@@ -52,13 +53,25 @@ def record_steps(observe: ObserveConfig, steps: int) -> list[int]:
 
 
 def train(
-    batch: Batch, engine: Engine, device: str, on_steps: Callable[[int], None] = lambda steps: None
+    batch: Batch,
+    engine: Engine,
+    device: str,
+    on_steps: Callable[[int], None] = lambda steps: None,
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
-    """Train ``batch`` to its last step; ``on_steps`` hears of every chunk."""
+    """Train ``batch`` to its last step; ``on_steps`` hears of every chunk.
+
+    With a ``checkpoint``, the training goes on from it if there is one, and saves itself there.
+    """
     start = time.perf_counter()
     session = engine.begin(batch, device)
-    steps = batch.first.steps
+    steps = batch.steps
     trajectory: dict[int, Metrics] = {}
+    if checkpoint and (before := checkpoint.load()):
+        session.restore(before.step, before.state)
+        trajectory.update(before.trajectory)
+        start -= before.seconds
+        on_steps(before.step)
     chunk = 16
     for stop in [*record_steps(batch.first.observe, steps), steps]:
         while session.step < stop:
@@ -69,7 +82,11 @@ def train(
             on_steps(taken)
             # At most fourfold at a time: first chunks also pay for compilation and cold caches.
             chunk = max(1, min(4 * chunk, int(taken * CHUNK_SECONDS / seconds)))
-        trajectory[stop] = session.evaluate()
+            if checkpoint and checkpoint.due() and session.step < steps:
+                so_far = time.perf_counter() - start
+                checkpoint.save(Snapshot(session.step, so_far, session.state(), trajectory))
+        if stop not in trajectory:
+            trajectory[stop] = session.evaluate()
     metrics, weights = trajectory[steps], session.weights()
     finite = np.isfinite(metrics.train_loss)
     for values in weights.values():

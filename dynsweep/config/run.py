@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from dynsweep.config.dataset import DATASETS, DatasetConfig
@@ -61,9 +61,8 @@ class RunConfig:
 
     def science(self) -> dict[str, Any]:
         """The settings that decide the result: what identifies a run, as a nested dict."""
-        parts = {key: getattr(self, key) for key in SCIENCE}
-        plain = {k: asdict(part) if is_dataclass(part) else part for k, part in parts.items()}
-        return {**plain, "dataset": self.dataset.science()}
+        plain = asdict(self)
+        return {key: plain[key] for key in SCIENCE} | {"dataset": self.dataset.science()}
 
     @property
     def dtype(self) -> str:

@@ -7,8 +7,9 @@ engine and no engine has to know about them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,14 @@ class Session(Protocol):
         ``runs`` axis, in the batch's precision."""
         ...
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Copies of all that the session needs to go on, besides the step."""
+        ...
+
+    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a :meth:`state` after ``step`` steps, to the bit."""
+        ...
+
 
 class Engine(Protocol):
     """A way to train batches."""
@@ -65,3 +74,14 @@ class Engine(Protocol):
     def begin(self, batch: Batch, device: str) -> Session:
         """A session at step 0, with each run's initial weights."""
         ...
+
+
+def beyond_plain(run: RunConfig) -> str | None:
+    """What of ``run`` an engine of plain full-batch gradient descent cannot do; or ``None``."""
+    if not run.optimizer.plain:
+        return "trains on full batches, without momentum, weight decay or schedule"
+    if run.loss.static_end:
+        return f"trains with loss.static_end=0, not {run.loss.static_end}"
+    if run.precision not in ("float32", "float64"):
+        return f"trains with precision=float32 or float64, not {run.precision}"
+    return None

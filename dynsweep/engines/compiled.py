@@ -8,7 +8,7 @@ choosing an engine stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsweep import models
-from dynsweep.batches import Batch
+from dynsweep.batches import Batch, total_steps
 from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.devices import available_threads
-from dynsweep.engines.base import Metrics
+from dynsweep.engines.base import Metrics, beyond_plain
 
 UNITS = 4  # hidden units of a block of weights, as in the passes
 VECTOR = 64  # bytes
@@ -67,8 +67,8 @@ class CompiledSession:
 
         data, run = batch.dataset, batch.first
         assert isinstance(run.model, MLPConfig)
-        self.run, self.runs, self.step = run, len(batch), 0
-        self.dtype = np.dtype(run.precision)
+        self.run, self.runs, self.steps, self.step = run, len(batch), batch.steps, 0
+        self.dtype = np.dtype(run.dtype)
         self.inputs, self.classes = data.train_inputs.shape[1], data.classes
         self.bias = run.model.bias
         self.train = Samples.of(data.train_inputs, data.train_labels, self.dtype)
@@ -77,7 +77,7 @@ class CompiledSession:
         self.lr = batch.lr.astype(self.dtype)
         self.period, self.amplitude = batch.period, batch.amplitude
 
-        model = models.build(run.model, self.inputs, self.classes)
+        model = models.build(run.model, data.shape, self.classes)
         initial = [model.init(seed) for seed in batch.seeds]
         self._pack({name: np.stack([one[name].numpy() for one in initial]) for name in initial[0]})
         self.threads = min(run.engine.threads or available_threads(), self.runs)
@@ -109,6 +109,13 @@ class CompiledSession:
             params |= {"b1": plain[:, inputs].copy(), "b2": self.b2.copy()}
         return params
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {"params": self.params.copy(), "b2": self.b2.copy()}
+
+    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
+        self.step = step
+        self.params[:], self.b2[:] = state["params"], state["b2"]
+
     def _scratch(self) -> tuple[NDArray[Any], ...]:
         """One thread's logits, gradient rows, active bits and bias gradients."""
         samples = max(len(self.train.arrays[1]), len(self.validation.arrays[1]))
@@ -136,7 +143,7 @@ class CompiledSession:
 
     def advance(self, steps: int) -> None:
         loss, last = self.run.loss, self.step + steps
-        static_from = self.run.steps if loss.last_period_static else np.iinfo(np.int64).max
+        static_from = self.steps if loss.last_period_static else np.iinfo(np.int64).max
         late = int(loss.counting == "notebook")
         batch = (self.params, self.b2, self.lr, self.period, self.amplitude, self.train.arrays)
 
@@ -174,6 +181,8 @@ class CompiledEngine:
             return f"trains with the loss cross_entropy, not {run.loss.name}"
         if run.optimizer.name != "sgd":
             return f"trains with optimizer=sgd, not optimizer={run.optimizer.name}"
+        if (beyond := beyond_plain(run)) is not None:
+            return beyond
         if 3 * (run.dataset.classes - 1) > LARGEST:
             return f"takes at most {LARGEST // 3 + 1} classes, not {run.dataset.classes}"
         return None
@@ -183,7 +192,7 @@ class CompiledEngine:
         assert isinstance(run.dataset, SpiralsConfig)
         threads = run.engine.threads or available_threads()
         samples = run.dataset.classes * run.dataset.samples_per_class
-        one = max(1, run.steps) * samples * run.model.width * SECONDS
+        one = max(1, total_steps(run)) * samples * run.model.width * SECONDS
         fitting = MOST_BYTES // (run.model.width * (2 * run.dataset.classes + 2) * 8)
         return max(1, min(threads * int(min(max(BATCH_SECONDS / one, 16), 256)), fitting))
 

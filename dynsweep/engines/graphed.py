@@ -11,14 +11,12 @@ from typing import Any
 
 import torch
 
-from dynsweep import models
 from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
-from dynsweep.data import load
-from dynsweep.engines.reference import ReferenceSession
+from dynsweep.devices import available_memory
+from dynsweep.engines.reference import ReferenceSession, memory
 
 STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
-COPIES = 8  # of the activations that autograd and its temporaries hold at a time, about
 
 
 class GraphedSession(ReferenceSession):
@@ -76,20 +74,17 @@ class GraphedEngine:
     name = "graphed"
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
-        return None if device.startswith("cuda") else "needs device=cuda"
+        if not device.startswith("cuda"):
+            return "needs device=cuda"
+        if run.optimizer.batch_size:
+            return "trains on full batches, not with optimizer.batch_size"
+        if run.optimizer.schedule.name != "constant" or run.optimizer.schedule.warmup:
+            return "trains with optimizer.schedule.name=constant and no warm-up"
+        return None
 
     def batch_size(self, run: RunConfig, device: str) -> int:
-        """As many as fill half of the free memory, by the activations of one run; more than
-        2048 gain nothing."""
-        data = load(run.dataset)
-        model = models.build(run.model, data.train_inputs.shape[1], data.classes)
-        free = torch.cuda.mem_get_info(device)[0]
-        weights = model.pack({k: v.unsqueeze(0) for k, v in model.init(0).items()})
-        held = sum(value.numel() for value in weights.values())
-        samples = max(len(data.train_labels), len(data.validation_labels))
-        activations = COPIES * samples * (run.model.width + data.classes)
-        itemsize = 4 if run.precision == "float32" else 8
-        return max(1, min(2048, free // 2 // (itemsize * (4 * held + activations))))
+        """As many as fit into half of the free memory; more than 2048 gain nothing."""
+        return max(1, min(2048, available_memory(device) // 2 // memory(run)))
 
     def begin(self, batch: Batch, device: str) -> GraphedSession:
         return GraphedSession(batch, device)

@@ -2,12 +2,15 @@
 
 One gradient-descent step of every run in the batch is
 
-    F(W, t) = (1/P) sum_j G_{y_j}(t) (-log softmax(f(x_j, W))_{y_j}),    W <- W - lr dF/dW.
+    F(W, t) = (1/P) sum_j G_{y_j}(t) (-log softmax(f(x_j, W))_{y_j}),    W <- W - lr dF/dW,
 
-Runs do not interact, so the gradient of the summed losses holds each run's own gradient.
+with P the samples of the training set, or of the minibatch. Runs do not interact, so the gradient
+of the summed losses holds each run's own gradient.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -16,10 +19,21 @@ from torch import Tensor
 
 from dynsweep import models
 from dynsweep.batches import Batch
-from dynsweep.config import RunConfig
+from dynsweep.config import MLPConfig, RunConfig
+from dynsweep.data import load
+from dynsweep.devices import available_memory
 from dynsweep.engines.base import Metrics
 from dynsweep.loss import class_weights, sample_losses
+from dynsweep.minibatches import Minibatches
 from dynsweep.models.mlp import ALIGN
+from dynsweep.optimizer import SGD
+from dynsweep.schedules import factor
+
+SLICE = 2**26  # numbers that an evaluation holds at a time
+COPIES = 3  # of a layer's activations that autograd and its temporaries hold at a time, about
+MOST_ON_CPU = 32  # small models: more leave the caches
+
+Samples = tuple[Tensor, Tensor, Tensor]
 
 
 class ReferenceSession:
@@ -27,17 +41,24 @@ class ReferenceSession:
 
     def __init__(self, batch: Batch, device: str) -> None:
         data, run = batch.dataset, batch.first
-        self.run = run
+        self.run, self.runs, self.steps = run, len(batch), batch.steps
         self.device = torch.device(device)
-        self.dtype = getattr(torch, run.precision)
+        self.dtype = getattr(torch, run.dtype)
         self.step = 0
-        self.model = models.build(run.model, data.train_inputs.shape[1], data.classes)
+        self.model = models.build(run.model, data.shape, data.classes)
         self.classes = data.classes
         self.period = torch.as_tensor(batch.period, device=self.device)
         self.amplitude = torch.as_tensor(batch.amplitude, device=self.device)
-        self.lr = torch.as_tensor(batch.lr, device=self.device, dtype=self.dtype)
-        self.train = self._padded(data.train_inputs, data.train_labels)
-        self.validation = self._padded(data.validation_inputs, data.validation_labels)
+        self.train = self._samples(data.train_inputs, data.train_labels)
+        self.validation = self._samples(data.validation_inputs, data.validation_labels)
+        self.scale = None
+        if data.mean is not None and data.std is not None:
+            self.scale = (self._numbers(data.mean), self._numbers(data.std))
+        self.minibatches = None
+        if run.optimizer.batch_size:
+            augment = bool(getattr(run.dataset, "augment", False))
+            size = run.optimizer.batch_size
+            self.minibatches = Minibatches(batch.seeds, len(data.train_labels), size, augment)
 
         initial = [self.model.init(seed) for seed in batch.seeds]
         stacked = {name: torch.stack([one[name] for one in initial]) for name in initial[0]}
@@ -45,43 +66,86 @@ class ReferenceSession:
             name: value.to(self.device, self.dtype).requires_grad_()
             for name, value in self.model.pack(stacked).items()
         }
+        self.buffers = {
+            name: value.to(self.device, self.dtype).repeat(self.runs, *[1] * value.dim())
+            for name, value in self.model.buffers().items()
+        }
+        self.optimizer = SGD(
+            self.params,
+            self._numbers(batch.lr),
+            self._numbers(batch.momentum),
+            self._numbers(batch.weight_decay),
+            run.optimizer.nesterov,
+        )
+        if self.device.type == "cuda":
+            torch.backends.cudnn.allow_tf32 = run.precision == "tf32"
+            torch.backends.cuda.matmul.allow_tf32 = run.precision == "tf32"
 
-    def _padded(
-        self, inputs: NDArray[np.float64], labels: NDArray[np.int64]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, labels and weights 1/P, with samples of weight 0 up to whole cache lines.
+    def _numbers(self, values: NDArray[np.float64]) -> Tensor:
+        return torch.as_tensor(values, device=self.device, dtype=self.dtype)
+
+    def _samples(self, inputs: NDArray[np.generic], labels: NDArray[np.int64]) -> Samples:
+        """Inputs, labels and weights 1/P; points with samples of weight 0 up to whole cache lines.
 
         As for the hidden units: equal alignment gives equal bits in every batch.
         """
-        extra = -len(labels) % ALIGN
+        extra = -len(labels) % ALIGN if inputs.ndim == 2 else 0
+        padding = ((0, extra), *[(0, 0)] * (inputs.ndim - 1))
         shares = np.full(len(labels), 1 / len(labels))
+        moved = torch.as_tensor(np.pad(inputs, padding)).to(self.device)
         return (
-            torch.as_tensor(np.pad(inputs, ((0, extra), (0, 0)))).to(self.device, self.dtype),
+            moved.to(self.dtype) if moved.is_floating_point() else moved,
             torch.as_tensor(np.pad(labels, (0, extra))).to(self.device),
             torch.as_tensor(np.pad(shares, (0, extra))).to(self.device, self.dtype),
         )
 
+    def _normalised(self, inputs: Tensor) -> Tensor:
+        """Images from bytes to numbers of mean 0 and standard deviation 1."""
+        if self.scale is None:
+            return inputs
+        mean, std = (one.view(-1, 1, 1) for one in self.scale)
+        return (inputs.to(self.dtype) - mean) / std
+
+    def _seen(self, step: int | Tensor) -> Samples:
+        """What the loss at time ``step`` is of: inputs ``(runs, samples, ...)``, labels
+        ``(samples,)`` or ``(runs, samples)``, and shares."""
+        inputs, labels, shares = self.train
+        if self.minibatches is None:
+            inputs = self._normalised(inputs)
+            return inputs.expand(self.runs, *inputs.shape), labels, shares
+        index, where = self.minibatches.indices(int(step), self.device)
+        images = self.minibatches.view(self._normalised(inputs[index]), where)
+        return images, labels[index], torch.full_like(shares[:1], 1 / index.shape[1])
+
+    def logits(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """``(runs, samples, classes)`` of inputs ``(runs, samples, ...)``."""
+        with torch.autocast("cuda", torch.bfloat16, self.run.precision == "bfloat16"):
+            logits = self.model.forward(self.params, inputs, self.buffers, training)
+        return logits.to(self.dtype)
+
     def loss(self, step: int | Tensor) -> Tensor:
         """F(W, t) of every run at time ``step``, shape ``(runs,)``."""
-        inputs, labels, shares = self.train
+        inputs, labels, shares = self._seen(step)
         weights = class_weights(
             step,
             self.period,
             self.amplitude,
             self.classes,
-            steps=self.run.steps,
+            steps=self.steps,
             last_period_static=self.run.loss.last_period_static,
+            static_end=self.run.loss.static_end,
             counting=self.run.loss.counting,
         ).to(self.dtype)
-        losses = sample_losses(self.model.forward(self.params, inputs), labels)
-        return (weights[:, labels] * shares * losses).sum(dim=-1)
+        losses = sample_losses(self.logits(inputs, training=True), labels)
+        return (weights.gather(1, labels.expand(self.runs, -1)) * shares * losses).sum(dim=-1)
 
     def descend(self, step: int | Tensor) -> None:
         """The step of gradient descent at time ``step``."""
         gradients = torch.autograd.grad(self.loss(step).sum(), list(self.params.values()))
-        with torch.no_grad():
-            for param, gradient in zip(self.params.values(), gradients, strict=True):
-                param -= self.lr.view(-1, *[1] * (param.dim() - 1)) * gradient
+        schedule = self.run.optimizer.schedule
+        constant = schedule.name == "constant" and not schedule.warmup
+        rate = 1.0 if constant else factor(schedule, int(step), self.steps)
+        self.optimizer.step(list(gradients), rate)
 
     def advance(self, steps: int) -> None:
         for step in range(self.step, self.step + steps):
@@ -95,15 +159,38 @@ class ReferenceSession:
     def _evaluate(
         self, inputs: Tensor, labels: Tensor, shares: Tensor
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        logits = self.model.forward(self.params, inputs)
-        right = (logits.argmax(dim=-1) == labels) & logits.isfinite().all(dim=-1)
+        """Mean static loss and accuracy, in slices of bounded memory."""
+        size = max(1, SLICE // (self.runs * self.model.footprint * ALIGN)) * ALIGN
+        losses, right = [], []
+        for start in range(0, len(labels), size):
+            answers = labels[start : start + size]
+            part = self._normalised(inputs[start : start + size])
+            logits = self.logits(part.expand(self.runs, *part.shape))
+            finite = logits.isfinite().all(dim=-1)
+            right.append((logits.argmax(dim=-1) == answers) & finite)
+            losses.append(sample_losses(logits, answers))
         real = shares > 0
-        losses = sample_losses(logits, labels)[:, real].double().mean(dim=-1)
-        return losses.cpu().numpy(), right[:, real].double().mean(dim=-1).cpu().numpy()
+        means = [torch.cat(one, dim=1)[:, real].double().mean(dim=-1) for one in (losses, right)]
+        return means[0].cpu().numpy(), means[1].cpu().numpy()
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         params = self.model.unpack({name: p.detach() for name, p in self.params.items()})
-        return {name: value.cpu().numpy().copy() for name, value in params.items()}
+        return {
+            name: value.cpu().numpy().copy() for name, value in (params | self.buffers).items()
+        }
+
+    def _state(self) -> dict[str, Tensor]:
+        velocity = {f"velocity/{name}": v for name, v in self.optimizer.velocity.items()}
+        params = {name: value.detach() for name, value in self.params.items()}
+        return params | self.buffers | velocity
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        return {name: value.cpu().numpy().copy() for name, value in self._state().items()}
+
+    def restore(self, step: int, state: Mapping[str, NDArray[np.generic]]) -> None:
+        self.step = step
+        for name, value in self._state().items():
+            value.copy_(torch.as_tensor(state[name]))
 
 
 class ReferenceEngine:
@@ -112,12 +199,32 @@ class ReferenceEngine:
     name = "reference"
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
+        if run.precision in ("tf32", "bfloat16") and not device.startswith("cuda"):
+            return f"trains with precision={run.precision} on CUDA only"
         return None
 
     def batch_size(self, run: RunConfig, device: str) -> int:
-        return 64
+        """As many runs as fit into half of the free memory, by an estimate of one run's.
+
+        On the CPU at most 32 of the small model; of a convolutional network 1, as grouped
+        convolutions of several runs are slower there than one run after the other.
+        """
+        fitting = available_memory(device) // 2 // memory(run)
+        if not device.startswith("cuda"):
+            fitting = min(fitting, MOST_ON_CPU if isinstance(run.model, MLPConfig) else 1)
+        return max(1, min(fitting, 4096))
 
     def begin(self, batch: Batch, device: str) -> ReferenceSession:
         if batch.first.engine.threads:
             torch.set_num_threads(batch.first.engine.threads)
         return ReferenceSession(batch, device)
+
+
+def memory(run: RunConfig) -> int:
+    """Bytes that training one run takes, about: weights, gradients and activations."""
+    data = load(run.dataset)
+    model = models.build(run.model, data.shape, data.classes)
+    weights = sum(value.numel() for value in model.init(0).values())
+    samples = run.optimizer.batch_size or len(data.train_labels)
+    numbers = COPIES * samples * model.footprint + 5 * weights
+    return numbers * (8 if run.dtype == "float64" else 4)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from dynsweep.batches import Batch
 from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
+from dynsweep.engines.base import beyond_plain
 
 if TYPE_CHECKING:
     from dynsweep.engines.triton_session import TritonSession
@@ -103,6 +104,8 @@ class TritonEngine:
             return missing
         if not (isinstance(run.model, MLPConfig) and isinstance(run.dataset, SpiralsConfig)):
             return "trains model=mlp on dataset=spirals"
+        if (beyond := beyond_plain(run)) is not None:
+            return beyond
         shape = (2, run.dataset.classes, run.precision)
         if geometry(run.model.width, *shape) is None:
             most = 32 * MOST_WARPS * max(0, most_units(*shape))

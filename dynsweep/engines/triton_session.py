@@ -6,6 +6,7 @@ weights rest in global memory, unchanged, so that the cuts change no bit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,14 +48,14 @@ class TritonSession:
         }
         self.device = torch.device(device)
         self.dtype = getattr(torch, run.precision)
-        self.step = 0
+        self.step, self.steps = 0, batch.steps
         self.period = torch.as_tensor(batch.period, device=self.device)
         self.amplitude = torch.as_tensor(batch.amplitude, device=self.device)
         self.lr = torch.as_tensor(batch.lr, device=self.device, dtype=self.dtype)
         self.train = self._padded(data.train_inputs, data.train_labels)
         self.validation = self._padded(data.validation_inputs, data.validation_labels)
 
-        model = models.build(run.model, self.inputs, data.classes)
+        model = models.build(run.model, data.shape, data.classes)
         initial = [model.init(seed) for seed in batch.seeds]
         params = {name: torch.stack([one[name] for one in initial]) for name in initial[0]}
         rows = [params["w1"], params["w2"].mT]  # (runs, inputs, width), (runs, classes, width)
@@ -84,7 +85,7 @@ class TritonSession:
             self.period,
             self.amplitude,
             self.classes,
-            steps=self.run.steps,
+            steps=self.steps,
             last_period_static=self.run.loss.last_period_static,
             counting=self.run.loss.counting,
         )
@@ -146,3 +147,12 @@ class TritonSession:
             weights["b1"] = hidden[:, self.inputs].copy()
             weights["b2"] = self.output_bias.cpu().numpy().copy()
         return weights
+
+    def state(self) -> dict[str, NDArray[np.floating]]:
+        both = {"hidden": self.hidden, "output_bias": self.output_bias}
+        return {name: value.cpu().numpy().copy() for name, value in both.items()}
+
+    def restore(self, step: int, state: Mapping[str, NDArray[np.floating]]) -> None:
+        self.step = step
+        self.hidden.copy_(torch.as_tensor(state["hidden"]))
+        self.output_bias.copy_(torch.as_tensor(state["output_bias"]))

@@ -25,6 +25,7 @@ class MLP:
     def __init__(self, config: MLPConfig, inputs: int, classes: int) -> None:
         self.config = config
         self.shapes = {"w1": (inputs, config.width), "w2": (config.width, classes)}
+        self.footprint = 2 * config.width + 3 * classes
 
     def init(self, seed: int) -> dict[str, Tensor]:
         """Draw initial parameters, float64, from the run's own generator.
@@ -50,6 +51,9 @@ class MLP:
                 )
         return params
 
+    def buffers(self) -> dict[str, Tensor]:
+        return {}
+
     def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pad the hidden units to a multiple of ``ALIGN``; biases become rows."""
         dead = -self.config.width % ALIGN
@@ -67,10 +71,11 @@ class MLP:
             plain["b2"] = params["b2"][..., 0, :]
         return plain
 
-    def forward(self, params: dict[str, Tensor], inputs: Tensor) -> Tensor:
-        """Logits ``(runs, samples, classes)`` of inputs ``(samples, inputs)``."""
-        runs = params["w1"].shape[0]
-        inputs = inputs.expand(runs, *inputs.shape)
+    def forward(
+        self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool
+    ) -> Tensor:
+        """Logits ``(runs, samples, classes)`` of inputs ``(runs, samples, ...)``."""
+        inputs = inputs.flatten(2)
         if not self.config.bias:
             return torch.bmm(torch.bmm(inputs, params["w1"]).relu(), params["w2"])
         hidden = torch.baddbmm(params["b1"], inputs, params["w1"]).relu()

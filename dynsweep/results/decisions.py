@@ -68,28 +68,28 @@ def picture(run: pd.Series, swept: list[str]) -> Picture:
     )
     return Picture(
         f"{told}\n{accuracy}",
-        predictor(run, dataset.train_inputs.shape[1], dataset.classes),
+        predictor(run, dataset.shape, dataset.classes),
         dataset.train_inputs,
         dataset.train_labels,
     )
 
 
 def predictor(
-    run: pd.Series, inputs: int, classes: int
+    run: pd.Series, shape: tuple[int, ...], classes: int
 ) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
     """The trained model of a run as a function of points; -1 where logits are not finite."""
     import torch
 
     from dynsweep import models
 
-    model = models.build(_part(MODELS, "model", run), inputs, classes)
+    model = models.build(_part(MODELS, "model", run), shape, classes)
     saved = load_weights(run["directory"], run["weights"], run["id"])
     params = model.pack({name: torch.as_tensor(v).unsqueeze(0) for name, v in saved.items()})
     dtype = next(iter(params.values())).dtype
 
     @torch.no_grad()
     def predict(points: NDArray[np.float64]) -> NDArray[np.int64]:
-        logits = model.forward(params, torch.as_tensor(points, dtype=dtype))[0]
+        logits = model.forward(params, torch.as_tensor(points, dtype=dtype)[None], {}, False)[0]
         found = logits.argmax(dim=-1)
         found[~logits.isfinite().all(dim=-1)] = -1
         return found.numpy()

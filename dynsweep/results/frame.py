@@ -41,7 +41,7 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
             entry["directory"] = str(directory)
             for key, value in config.items():
                 if key.partition(".")[0] in SCIENCE:
-                    entry[SHORT.get(key, key)] = value
+                    entry[SHORT.get(key, key)] = str(value) if isinstance(value, list) else value
             for key, value in entry.items():
                 column = columns.setdefault(key, [])
                 column.extend([None] * (rows - len(column)))

@@ -1,0 +1,73 @@
+"""Fetch the published archive of CIFAR-10's binary version, and unpack it safely.
+
+Nothing that is not complete ever bears the name of a data file: the archive is fetched under a
+temporary name and known by its checksum, its members are unpacked in a temporary folder, which
+takes its place when all have the published size.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+from dynsweep.data.cifar10 import FOLDER, RECORD, RECORDS, TEST, TRAIN
+from dynsweep.errors import ConfigError
+
+URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"  # published beside the archive
+ARCHIVE = "cifar-10-binary.tar.gz"
+
+
+def download(
+    root: Path, url: str = URL, checksum: str = CHECKSUM, size: int = RECORD * RECORDS
+) -> Path:
+    """Put the six files into ``root`` and return the folder they are in.
+
+    A whole archive that lies there from an earlier attempt is not fetched again.
+
+    Args:
+        root: created where it is missing.
+        size: bytes of each of the six files.
+
+    Raises:
+        ConfigError: the download fails, or is not the published archive.
+    """
+    import pooch
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        archive = pooch.retrieve(url, checksum, ARCHIVE, root, progressbar=True)
+        unpack(Path(archive), root / FOLDER, size)
+    except (OSError, ValueError, EOFError, tarfile.TarError) as error:
+        # requests' errors are OSErrors; pooch tells of a wrong checksum by a ValueError.
+        reason = " ".join(str(error).split())
+        allowed = f"downloading {url} failed: {type(error).__name__}: {reason}"
+        raise ConfigError("dataset.root", root, allowed) from None
+    Path(archive).unlink()
+    return root / FOLDER
+
+
+def unpack(archive: Path, folder: Path, size: int) -> None:
+    """The six files of the archive into ``folder``, nothing else and nowhere else."""
+    wanted = {f"{FOLDER}/{name}": name for name in (*TRAIN, TEST)}
+    with (
+        tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as name,
+        tarfile.open(archive, "r:gz") as tar,
+    ):
+        place = Path(name) / FOLDER
+        place.mkdir()
+        for member in tar:
+            target = wanted.pop(member.name, None)
+            data = tar.extractfile(member) if target and member.isreg() else None
+            if target is None or data is None:
+                continue
+            if member.size != size:
+                raise ValueError(f"{member.name} has {member.size:,} bytes, not {size:,}")
+            with open(place / target, "wb") as file:
+                shutil.copyfileobj(data, file)
+        if wanted:
+            raise ValueError(f"the archive lacks {', '.join(wanted)}")
+        os.rename(place, folder)  # all six at once

@@ -1,0 +1,41 @@
+"""Layers of convolutional networks, many runs at once.
+
+Activations have the shape ``(samples, runs * channels, height, width)``: a convolution of all
+runs is one grouped convolution, and batch norm over such channels is every run's own.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+CHANNELS_LAST = torch.channels_last
+
+
+def merge(inputs: Tensor) -> Tensor:
+    """Images ``(runs, samples, channels, height, width)`` as activations."""
+    samples = inputs.shape[1]
+    merged = inputs.transpose(0, 1).reshape(samples, -1, *inputs.shape[-2:])
+    return merged.contiguous(memory_format=CHANNELS_LAST)
+
+
+def convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """Convolution without bias, padded to keep its size; weight ``(runs, out, in, k, k)``."""
+    kernels = weight.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST)
+    runs, padding = weight.shape[0], weight.shape[-1] // 2
+    return functional.conv2d(x, kernels, stride=stride, padding=padding, groups=runs)
+
+
+def normalise(
+    x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, training: bool
+) -> Tensor:
+    """Batch norm; all but ``x`` have the shape ``(runs, channels)``."""
+    return functional.batch_norm(
+        x, mean.view(-1), variance.view(-1), scale.flatten(), shift.flatten(), training
+    )
+
+
+def average(x: Tensor, runs: int) -> Tensor:
+    """The mean over the image: activations to ``(runs, samples, channels)``."""
+    return x.mean(dim=(2, 3)).view(len(x), runs, -1).transpose(0, 1)

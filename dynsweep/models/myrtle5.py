@@ -1,0 +1,64 @@
+"""Myrtle5: Shankar et al., "Neural kernels without tangents", ICML 2020, figure 2.
+
+Five weight layers: 3x3 convolutions, ReLU and average pooling, then a dense layer; no biases, no
+batch norm. Initial weights are normal with variance 2 / fan_in, as in Neural Tangents' notebook
+of this network.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from dynsweep import seeding
+from dynsweep.config import Myrtle5Config
+from dynsweep.models.convolution import average, convolve, merge
+
+
+class Myrtle5:
+    """conv, conv, pool, conv, pool, conv, pool three times, dense.
+
+    Parameters of one run, for ``C = width`` channels: ``conv1 (C, 3, 3, 3)``, ``conv2`` to
+    ``conv4 (C, C, 3, 3)``, ``dense (C, classes)``.
+    """
+
+    def __init__(self, config: Myrtle5Config, shape: tuple[int, ...], classes: int) -> None:
+        channels, height, width = shape
+        wide = config.width
+        self.shapes: dict[str, tuple[int, ...]] = {"conv1": (wide, channels, 3, 3)}
+        self.shapes |= {f"conv{k}": (wide, wide, 3, 3) for k in (2, 3, 4)}
+        self.shapes["dense"] = (wide, classes)
+        # Two layers at full size, one at a quarter, one at a sixteenth; each before and after
+        # its ReLU.
+        self.footprint = 2 * wide * height * width * 45 // 16
+
+    def init(self, seed: int) -> dict[str, Tensor]:
+        """Weights of variance 2 / fan_in, float64."""
+        generator = seeding.generator(seed, seeding.WEIGHTS)
+        params = {}
+        for name, shape in self.shapes.items():
+            fan_in = shape[0] if name == "dense" else shape[1] * 9
+            drawn = torch.randn(shape, dtype=torch.float64, generator=generator)
+            params[name] = drawn * (2 / fan_in) ** 0.5
+        return params
+
+    def buffers(self) -> dict[str, Tensor]:
+        return {}
+
+    def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        return params
+
+    def unpack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        return params
+
+    def forward(
+        self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool
+    ) -> Tensor:
+        """Logits ``(runs, samples, classes)`` of images ``(runs, samples, 3, 32, 32)``."""
+        x = convolve(merge(inputs), params["conv1"]).relu()
+        x = avg_pool2d(convolve(x, params["conv2"]).relu(), 2)
+        x = avg_pool2d(convolve(x, params["conv3"]).relu(), 2)
+        x = convolve(x, params["conv4"]).relu()
+        # Three pools of 2 leave one pixel of the 8 that there are: the mean.
+        return torch.bmm(average(x, len(inputs)), params["dense"])
