@@ -60,13 +60,12 @@ def unpack(archive: Path, folder: Path, size: int) -> None:
         place = Path(name) / FOLDER
         place.mkdir()
         for member in tar:
-            target = wanted.pop(member.name, None)
-            data = tar.extractfile(member) if target and member.isreg() else None
-            if target is None or data is None:
+            data = tar.extractfile(member) if member.isreg() and member.name in wanted else None
+            if data is None:
                 continue
             if member.size != size:
                 raise ValueError(f"{member.name} has {member.size:,} bytes, not {size:,}")
-            with open(place / target, "wb") as file:
+            with open(place / wanted.pop(member.name), "wb") as file:
                 shutil.copyfileobj(data, file)
         if wanted:
             raise ValueError(f"the archive lacks {', '.join(wanted)}")

@@ -29,4 +29,7 @@ def choose(run: RunConfig, device: str) -> Engine:
             raise ConfigError("engine", engine.name, obstacle)
         if run.engine.name in ("auto", engine.name) and obstacle is None:
             return engine
-    raise ConfigError("engine", run.engine.name, "cannot train this run")
+    # The reference engine came last and does the most: what it cannot do, none can.
+    raise ConfigError(
+        "engine", run.engine.name, f"no engine can; the {engine.name} one {obstacle}"
+    )
