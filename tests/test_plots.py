@@ -296,7 +296,7 @@ def test_saved_weights_predict_with_the_recorded_accuracy(trained: Path) -> None
     frame = load_frame([trained])
     for _, row in frame.iterrows():
         data = load(run().dataset)
-        predict = predictor(row, 2, 3)
+        predict = predictor(row, (2,), 3)
         for part in ("train", "validation"):
             inputs, labels_ = getattr(data, f"{part}_inputs"), getattr(data, f"{part}_labels")
             right = (predict(inputs) == labels_).mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dynsweep.config.ranges import at_least, finite, one_of
 from dynsweep.errors import ConfigError
@@ -49,6 +49,8 @@ class SpiralsConfig(DatasetConfig):
 @dataclass(unsafe_hash=True)
 class CIFAR10Config(DatasetConfig):
     """Photographs of 10 classes, 32 x 32 pixels (Krizhevsky 2009), in the binary version."""
+
+    classes: ClassVar[int] = 10
 
     name: str = "cifar10"
     root: str = "data/cifar10"

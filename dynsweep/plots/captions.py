@@ -28,7 +28,11 @@ def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
     for name in names:
         rows = dynamical if name == "period" else cells
         fixed += [style.words(name, value, " ") for value in rows[name].head(1)]
-    if "steps" in constant:
+    epochs = cells.get("epochs")
+    if epochs is not None and epochs.notna().all():
+        if "epochs" in constant:
+            fixed.append(f"{int(epochs.iloc[0]):,} epochs")
+    elif "steps" in constant:
         fixed.append(f"{int(cells['steps'].iloc[0]):,} steps")
     return fixed
 

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
+from dynsweep.config import CIFAR10Config
 from dynsweep.plots import grid, style
 from dynsweep.plots.captions import GAIN, headline, metric_label, note
 from dynsweep.plots.layout import MAX_PANELS, Layout, round_ticks
@@ -77,7 +78,7 @@ def _colours(table: pd.DataFrame, metric: str, column: str) -> tuple[Normalize, 
         if 0 < low < high / 10:
             return LogNorm(low, high), style.SEQUENTIAL, "neither", "(log scale)"
         return Normalize(low, high if high > low else low + 1), style.SEQUENTIAL, "neither", ""
-    classes = table["dataset.classes"].max() if "dataset.classes" in table else np.nan
+    classes = _classes(table)
     bottom, told = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
     # From chance, so that figures compare; from the data where all would be one colour.
     sound = values[values >= bottom]
@@ -86,3 +87,12 @@ def _colours(table: pd.DataFrame, metric: str, column: str) -> tuple[Normalize, 
     arrow = "min" if low < bottom - 1e-9 else "neither"
     limits = f"(colours from {told}{bottom:.2f} to 1)"
     return Normalize(bottom, 1), style.SEQUENTIAL, arrow, limits
+
+
+def _classes(table: pd.DataFrame) -> float:
+    """The most classes of a cell's dataset; nan where it is not known."""
+    swept = table.get("dataset.classes", pd.Series(dtype=float)).dropna().tolist()
+    fixed = (
+        [CIFAR10Config.classes] if "cifar10" in table.get("dataset", pd.Series()).tolist() else []
+    )
+    return float(max([*swept, *fixed], default=np.nan))

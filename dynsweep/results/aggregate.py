@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Settings that results.csv holds even where all runs have the same.
-KEY = ("model.init", "steps", "precision", "loss.last_period_static", "loss.counting")
+KEY = (
+    "model.init",
+    "steps",
+    "epochs",
+    "optimizer.batch_size",
+    "precision",
+    "loss.last_period_static",
+    "loss.counting",
+)
 LAST = ("engine", "device", "error", "number", "id")
 # What a figure can show, and its file name.
 FIGURES = {
