@@ -6,14 +6,12 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from dynsweep.engines.base import Metrics
 
 FOLDER = "checkpoints"
 
@@ -25,7 +23,7 @@ class Snapshot:
     step: int
     seconds: float
     state: Mapping[str, NDArray[Any]]
-    trajectory: Mapping[int, Metrics]
+    trajectory: dict[int, dict[str, NDArray[Any]]]
 
 
 class Checkpoint:
@@ -51,10 +49,13 @@ class Checkpoint:
     def save(self, snapshot: Snapshot) -> None:
         arrays: dict[str, Any] = {f"state/{name}": value for name, value in snapshot.state.items()}
         arrays["position"] = np.array([snapshot.step, snapshot.seconds])
-        arrays["trajectory/step"] = np.array(list(snapshot.trajectory), dtype=np.int64)
-        for one in fields(Metrics):
-            values = [getattr(metrics, one.name) for metrics in snapshot.trajectory.values()]
-            arrays[f"trajectory/{one.name}"] = np.array(values)
+        columns: dict[str, list[int]] = {}
+        for step, values in snapshot.trajectory.items():
+            for name in values:
+                columns.setdefault(name, []).append(step)
+        for name, steps in columns.items():
+            arrays[f"steps/{name}"] = np.array(steps, dtype=np.int64)
+            arrays[f"values/{name}"] = np.stack([snapshot.trajectory[k][name] for k in steps])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Two processes may train the same batch: each writes a file of its own, then renames it.
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
@@ -71,13 +72,14 @@ class Checkpoint:
             return None
         with np.load(self.path) as arrays:
             state = {k[6:]: arrays[k] for k in arrays.files if k.startswith("state/")}
-            columns = [arrays[f"trajectory/{one.name}"] for one in fields(Metrics)]
-            trajectory = {
-                int(step): Metrics(*(column[row] for column in columns))
-                for row, step in enumerate(arrays["trajectory/step"])
-            }
-            step, seconds = arrays["position"].tolist()
-        return Snapshot(int(step), seconds, state, trajectory)
+            trajectory: dict[int, dict[str, NDArray[Any]]] = {}
+            for key in arrays.files:
+                kind, _, name = key.partition("/")
+                if kind == "steps":
+                    for step, value in zip(arrays[key], arrays[f"values/{name}"], strict=True):
+                        trajectory.setdefault(int(step), {})[name] = value
+            position, seconds = arrays["position"].tolist()
+        return Snapshot(int(position), seconds, state, trajectory)
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The dynamical loss: cross-entropy with class weights G that oscillate in time.
+"""The dynamical loss: cross-entropy or squared error with class weights G that oscillate in time.
 
 Source: Ruiz-Garcia, Zhang, Schoenholz, Liu, "Tilting the playing field: Dynamical loss
 functions for machine learning", ICML 2021, section 2.
@@ -60,8 +60,19 @@ def class_weights(
     return classes * weights / weights.sum(dim=-1, keepdim=True)
 
 
-def sample_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Unweighted cross-entropy of every sample: ``(runs, samples, classes)`` logits and labels
-    ``(samples,)`` or ``(runs, samples)`` to ``(runs, samples)``."""
-    index = labels.expand(logits.shape[:-1]).unsqueeze(-1)
-    return -logits.log_softmax(dim=-1).gather(-1, index).squeeze(-1)
+def sample_losses(logits: Tensor, labels: Tensor, name: str = "cross_entropy") -> Tensor:
+    """Unweighted loss of every sample, shape ``(runs, samples)``.
+
+    ``cross_entropy``: -log softmax(f)_y. ``mean_squared_error``: the mean over the C outputs of
+    (f_c - [c = y])^2, after Lavin Pallero and Ruiz-Garcia (arXiv 2410.10690), of whose two
+    dynamical versions this is the one that weighs samples by their class.
+
+    Args:
+        logits: shape ``(runs, samples, classes)``.
+        labels: shape ``(samples,)`` or ``(runs, samples)``.
+    """
+    index = labels.expand(logits.shape[:-1])
+    if name == "mean_squared_error":
+        targets = functional.one_hot(index, logits.shape[-1])
+        return (logits - targets).square().mean(dim=-1)
+    return -logits.log_softmax(dim=-1).gather(-1, index.unsqueeze(-1)).squeeze(-1)

@@ -34,8 +34,8 @@ class SGD:
         self.velocity = {k: torch.zeros_like(p) for k, p in params.items()} if moves else {}
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], factor: float = 1.0) -> None:
-        """One step, with the learning rate multiplied by ``factor``."""
+    def step(self, gradients: list[Tensor], factor: float | Tensor = 1.0) -> None:
+        """One step, with the learning rate multiplied by ``factor``, a number or ``(runs,)``."""
         for (name, param), gradient in zip(self.params.items(), gradients, strict=True):
             shape = (-1, *[1] * (param.dim() - 1))
             if self.decays:

@@ -34,7 +34,7 @@ from dynsweep.results.store import (
     read,
     write_weights,
 )
-from dynsweep.results.trajectories import write_trajectory
+from dynsweep.results.trajectories import snapshot_steps, write_snapshots, write_trajectory
 from dynsweep.training import Outcome, train
 
 log = logging.getLogger(__name__)
@@ -215,6 +215,9 @@ class _Sweep:
         if self.runs[positions[0]].save_weights:
             write = write_weights(ids, outcome.weights)
             files["weights"] = self.store.attach("weights", ".npz", write)
+        if snapshot_steps(outcome.trajectory):
+            write = write_snapshots(ids, outcome.trajectory)
+            files["snapshots"] = self.store.attach("snapshots", ".npz", write)
         if outcome.trajectory:
             write = write_trajectory(ids, outcome.trajectory)
             files["trajectory"] = self.store.attach("trajectories", ".csv.gz", write)

@@ -7,7 +7,7 @@ completion stays quick.
 """
 
 from dynsweep.config.dataset import DATASETS, CIFAR10Config, DatasetConfig, SpiralsConfig
-from dynsweep.config.engine import EngineConfig, ObserveConfig
+from dynsweep.config.engine import EngineConfig
 from dynsweep.config.loss import LossConfig
 from dynsweep.config.model import (
     MODELS,
@@ -16,6 +16,7 @@ from dynsweep.config.model import (
     Myrtle5Config,
     WideResNetConfig,
 )
+from dynsweep.config.observe import NTKConfig, ObserveConfig, SharpnessConfig
 from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
 from dynsweep.config.run import SCIENCE, RunConfig, flatten, run_config
 from dynsweep.config.schemas import register_schemas
@@ -31,10 +32,12 @@ __all__ = [
     "MLPConfig",
     "ModelConfig",
     "Myrtle5Config",
+    "NTKConfig",
     "ObserveConfig",
     "OptimizerConfig",
     "RunConfig",
     "ScheduleConfig",
+    "SharpnessConfig",
     "SpiralsConfig",
     "WideResNetConfig",
     "flatten",

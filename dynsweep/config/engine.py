@@ -1,4 +1,4 @@
-"""How a batch of runs is trained, and what is recorded of it; never part of a run's identity."""
+"""How a batch of runs is trained; never part of a run's identity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from dynsweep.config.ranges import at_least, one_of
 
 ENGINES = ("auto", "compiled", "reference", "triton", "graphed")
-SPACINGS = ("linear", "log")
 
 
 @dataclass(unsafe_hash=True)
@@ -25,16 +24,3 @@ class EngineConfig:
             at_least("engine.batch_size", self.batch_size, 1)
         if self.threads is not None:
             at_least("engine.threads", self.threads, 1)
-
-
-@dataclass(unsafe_hash=True)
-class ObserveConfig:
-    """What is recorded along a run."""
-
-    records: int = 0
-    spacing: str = "linear"
-
-    def check(self) -> None:
-        """Raise :class:`ConfigError` for the first setting out of range."""
-        at_least("observe.records", self.records, 0)
-        one_of("observe.spacing", self.spacing, SPACINGS)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from dynsweep.config.ranges import at_least, one_of
 from dynsweep.errors import ConfigError
 
-LOSSES = ("cross_entropy",)
+LOSSES = ("cross_entropy", "mean_squared_error")
 COUNTINGS = ("paper", "notebook")
 
 
 @dataclass(unsafe_hash=True)
 class LossConfig:
-    """Dynamical cross-entropy; amplitude 1 is the ordinary static loss.
+    """Dynamical cross-entropy or mean squared error; amplitude 1 is the ordinary static loss.
 
     ``period`` counts minimisation steps. ``counting=notebook`` repeats the authors' notebook,
     whose cycles last ``period + 1`` steps. ``static_end`` is the last fraction of the training

@@ -9,7 +9,7 @@ from dynsweep.config.ranges import above_zero, at_least, one_of
 from dynsweep.errors import ConfigError
 
 OPTIMIZERS = ("sgd",)
-SCHEDULES = ("constant", "linear", "cosine", "piecewise")
+SCHEDULES = ("constant", "linear", "cosine", "piecewise", "sharpness")
 
 
 @dataclass(unsafe_hash=True)
@@ -24,6 +24,10 @@ class ScheduleConfig:
     final: float = 0.0
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
+    fraction: float = 0.5
+    every: int = 50
+    lowest: float = 0.1
+    highest: float = 10.0
 
     def check(self) -> None:
         """Raise :class:`ConfigError` for the first setting out of range."""
@@ -32,7 +36,10 @@ class ScheduleConfig:
         if not 0 <= self.warmup < 1:
             raise ConfigError(f"{where}.warmup", self.warmup, "must be at least 0 and below 1")
         at_least(f"{where}.final", self.final, 0)
-        above_zero(f"{where}.factor", self.factor)
+        for name in ("factor", "fraction", "lowest"):
+            above_zero(f"{where}.{name}", getattr(self, name))
+        at_least(f"{where}.highest", self.highest, self.lowest)
+        at_least(f"{where}.every", self.every, 1)
         marks = (0.0, *self.milestones, 1.0)
         if any(a >= b for a, b in itertools.pairwise(marks)):
             allowed = "must be increasing fractions of the training, between 0 and 1"

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from dynsweep.config.dataset import DATASETS, DatasetConfig
-from dynsweep.config.engine import EngineConfig, ObserveConfig
+from dynsweep.config.engine import EngineConfig
 from dynsweep.config.loss import LossConfig
 from dynsweep.config.model import MODELS, ModelConfig
+from dynsweep.config.observe import NTKConfig, ObserveConfig, SharpnessConfig
 from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
 from dynsweep.config.ranges import at_least, one_of
 from dynsweep.errors import ConfigError, no_such
@@ -75,6 +76,13 @@ class RunConfig:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+# Settings of a group that are groups themselves.
+INNER: dict[str, dict[str, type]] = {
+    "optimizer": {"schedule": ScheduleConfig},
+    "observe": {"sharpness": SharpnessConfig, "ntk": NTKConfig},
+}
+
+
 def run_config(settings: Mapping[str, Any]) -> RunConfig:
     """Build the typed config of one run from resolved plain settings, and check its ranges.
 
@@ -93,9 +101,11 @@ def run_config(settings: Mapping[str, Any]) -> RunConfig:
         "observe": ObserveConfig,
     }
     parts = {name: _build(kind, settings.get(name), f"{name}.") for name, kind in kinds.items()}
-    schedule = _build(ScheduleConfig, parts["optimizer"].schedule, "optimizer.schedule.")
+    for name, inner in INNER.items():
+        for key, kind in inner.items():
+            setattr(parts[name], key, _build(kind, getattr(parts[name], key), f"{name}.{key}."))
+    schedule = parts["optimizer"].schedule
     schedule.milestones = tuple(schedule.milestones)
-    parts["optimizer"].schedule = schedule
     config: RunConfig = _build(RunConfig, {**settings, **parts}, "")
     config.check()
     return config
@@ -112,7 +122,7 @@ def _build(kind: type, settings: Mapping[str, Any] | None, prefix: str) -> Any:
     if settings is None:
         raise ConfigError(prefix.rstrip("."), None, "must not be removed")
     try:
-        return kind(**settings)
+        return kind(**(settings if isinstance(settings, Mapping) else vars(settings)))
     except TypeError:
         known = [one.name for one in fields(kind)]
         for name in settings:

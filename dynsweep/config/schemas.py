@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dynsweep.config.dataset import DATASETS
-from dynsweep.config.engine import EngineConfig, ObserveConfig
+from dynsweep.config.engine import EngineConfig
 from dynsweep.config.loss import LossConfig
 from dynsweep.config.model import MODELS
+from dynsweep.config.observe import ObserveConfig
 from dynsweep.config.optimizer import OptimizerConfig
 from dynsweep.config.run import RunConfig
 

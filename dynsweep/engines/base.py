@@ -80,6 +80,8 @@ def beyond_plain(run: RunConfig) -> str | None:
     """What of ``run`` an engine of plain full-batch gradient descent cannot do; or ``None``."""
     if not run.optimizer.plain:
         return "trains on full batches, without momentum, weight decay or schedule"
+    if run.loss.name != "cross_entropy":
+        return f"trains with the loss cross_entropy, not {run.loss.name}"
     if run.loss.static_end:
         return f"trains with loss.static_end=0, not {run.loss.static_end}"
     if run.precision not in ("float32", "float64"):

@@ -177,8 +177,6 @@ class CompiledEngine:
             return f"trains model=mlp, not model={run.model.name}"
         if not isinstance(run.dataset, SpiralsConfig):
             return f"trains on dataset=spirals, not dataset={run.dataset.name}"
-        if run.loss.name != "cross_entropy":
-            return f"trains with the loss cross_entropy, not {run.loss.name}"
         if run.optimizer.name != "sgd":
             return f"trains with optimizer=sgd, not optimizer={run.optimizer.name}"
         if (beyond := beyond_plain(run)) is not None:

@@ -11,6 +11,7 @@ of the summed losses holds each run's own gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from torch import Tensor
 from dynsweep import models
 from dynsweep.batches import Batch
 from dynsweep.config import MLPConfig, RunConfig
+from dynsweep.curvature.hessian import Hessian
+from dynsweep.curvature.lanczos import Spectrum, largest
+from dynsweep.curvature.ntk import kernel
 from dynsweep.data import load
 from dynsweep.devices import available_memory
 from dynsweep.engines.base import Metrics
@@ -70,13 +74,15 @@ class ReferenceSession:
             name: value.to(self.device, self.dtype).repeat(self.runs, *[1] * value.dim())
             for name, value in self.model.buffers().items()
         }
+        self.lr = self._numbers(batch.lr)
         self.optimizer = SGD(
             self.params,
-            self._numbers(batch.lr),
+            self.lr,
             self._numbers(batch.momentum),
             self._numbers(batch.weight_decay),
             run.optimizer.nesterov,
         )
+        self.rate = torch.ones_like(self.optimizer.lr)
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = run.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = run.precision == "tf32"
@@ -123,10 +129,9 @@ class ReferenceSession:
             logits = self.model.forward(self.params, inputs, self.buffers, training)
         return logits.to(self.dtype)
 
-    def loss(self, step: int | Tensor) -> Tensor:
-        """F(W, t) of every run at time ``step``, shape ``(runs,)``."""
-        inputs, labels, shares = self._seen(step)
-        weights = class_weights(
+    def class_weights(self, step: int | Tensor) -> Tensor:
+        """G_i(t), shape ``(runs, classes)``."""
+        return class_weights(
             step,
             self.period,
             self.amplitude,
@@ -136,16 +141,70 @@ class ReferenceSession:
             static_end=self.run.loss.static_end,
             counting=self.run.loss.counting,
         ).to(self.dtype)
-        losses = sample_losses(self.logits(inputs, training=True), labels)
-        return (weights.gather(1, labels.expand(self.runs, -1)) * shares * losses).sum(dim=-1)
+
+    def loss(self, step: int | Tensor) -> Tensor:
+        """F(W, t) of every run at time ``step``, shape ``(runs,)``."""
+        inputs, labels, shares = self._seen(step)
+        losses = sample_losses(self.logits(inputs, training=True), labels, self.run.loss.name)
+        weights = self.class_weights(step).gather(1, labels.expand(self.runs, -1))
+        return (weights * shares * losses).sum(dim=-1)
+
+    def whole_loss(self, step: int, static: bool = False, samples: int | None = None) -> Tensor:
+        """F(W, t) over the whole training set, or its first ``samples``, shape ``(runs,)``.
+
+        Not over a minibatch, and batch norm by its running statistics; ``static``: with equal
+        weights.
+        """
+        inputs, labels, shares = (one[:samples] for one in self.train)
+        inputs = self._normalised(inputs)
+        logits = self.logits(inputs.expand(self.runs, *inputs.shape))
+        losses = sample_losses(logits, labels, self.run.loss.name) * (shares / shares.sum())
+        if not static:
+            losses = losses * self.class_weights(step).gather(1, labels.expand(self.runs, -1))
+        return losses.sum(dim=-1)
+
+    def sharpness(
+        self, step: int, static: bool = False, samples: int | None = None, **options: Any
+    ) -> Spectrum:
+        """The largest eigenvalues of the Hessian of :meth:`whole_loss`; options as of
+        :func:`dynsweep.curvature.lanczos.largest`."""
+        losses = self.whole_loss(step, static, samples)
+        hessian = Hessian(losses, list(self.params.values()))
+        # Every run from the same direction, whichever runs it shares a batch with.
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(hessian.size, generator=generator, dtype=torch.float64)
+        start = start.to(self.device, self.dtype).expand(self.runs, -1)
+        return largest(hessian, start, **options)
+
+    def ntk(self, samples: NDArray[np.int64]) -> Tensor:
+        """The empirical neural tangent kernel of those training samples, ``(runs, n, n)``."""
+
+        def logits(params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+            return self.model.forward(dict(params), inputs, self.buffers, False)
+
+        params = {name: value.detach() for name, value in self.params.items()}
+        inputs = self.train[0][torch.as_tensor(samples, device=self.device)]
+        return kernel(logits, params, self._normalised(inputs))
 
     def descend(self, step: int | Tensor) -> None:
         """The step of gradient descent at time ``step``."""
         gradients = torch.autograd.grad(self.loss(step).sum(), list(self.params.values()))
+        self.optimizer.step(list(gradients), self._rate(step))
+
+    def _rate(self, step: int | Tensor) -> float | Tensor:
+        """What the learning rate is multiplied by at time ``step``."""
         schedule = self.run.optimizer.schedule
-        constant = schedule.name == "constant" and not schedule.warmup
-        rate = 1.0 if constant else factor(schedule, int(step), self.steps)
-        self.optimizer.step(list(gradients), rate)
+        if schedule.name == "sharpness":
+            if int(step) % schedule.every == 0:
+                values = self.sharpness(int(step), order=10).values[:, 0].to(self.lr)
+                wanted = schedule.fraction * 2 / (values.clamp_min(1e-12) * self.lr)
+                wanted = wanted.clamp(schedule.lowest, schedule.highest)
+                # A run that diverged keeps its rate.
+                self.rate.copy_(torch.where(wanted.isfinite(), wanted, self.rate))
+            return self.rate
+        if schedule.name == "constant" and not schedule.warmup:
+            return 1.0
+        return factor(schedule, int(step), self.steps)
 
     def advance(self, steps: int) -> None:
         for step in range(self.step, self.step + steps):
@@ -156,10 +215,22 @@ class ReferenceSession:
     def evaluate(self) -> Metrics:
         return Metrics(*self._evaluate(*self.train), *self._evaluate(*self.validation))
 
+    @torch.no_grad()
+    def right_answers(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which training samples each run classifies rightly, ``(runs, samples)``; the labels."""
+        right, _ = self._look(*self.train)
+        return right.cpu().numpy(), self.train[1][self.train[2] > 0].cpu().numpy()
+
     def _evaluate(
         self, inputs: Tensor, labels: Tensor, shares: Tensor
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean static loss and accuracy, in slices of bounded memory."""
+        """Mean static loss and accuracy."""
+        right, losses = self._look(inputs, labels, shares)
+        means = [one.double().mean(dim=-1).cpu().numpy() for one in (losses, right)]
+        return means[0], means[1]
+
+    def _look(self, inputs: Tensor, labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether each sample is classified rightly, and its loss, in slices of bounded memory."""
         size = max(1, SLICE // (self.runs * self.model.footprint * ALIGN)) * ALIGN
         losses, right = [], []
         for start in range(0, len(labels), size):
@@ -168,10 +239,9 @@ class ReferenceSession:
             logits = self.logits(part.expand(self.runs, *part.shape))
             finite = logits.isfinite().all(dim=-1)
             right.append((logits.argmax(dim=-1) == answers) & finite)
-            losses.append(sample_losses(logits, answers))
+            losses.append(sample_losses(logits, answers, self.run.loss.name))
         real = shares > 0
-        means = [torch.cat(one, dim=1)[:, real].double().mean(dim=-1) for one in (losses, right)]
-        return means[0].cpu().numpy(), means[1].cpu().numpy()
+        return torch.cat(right, dim=1)[:, real], torch.cat(losses, dim=1)[:, real]
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         params = self.model.unpack({name: p.detach() for name, p in self.params.items()})
@@ -179,10 +249,21 @@ class ReferenceSession:
             name: value.cpu().numpy().copy() for name, value in (params | self.buffers).items()
         }
 
+    def load(self, step: int, weights: Mapping[str, NDArray[np.floating]]) -> None:
+        """Take the weights of another session of the batch, as its :meth:`weights` gives them."""
+        self.step = step
+        given = {name: torch.as_tensor(value) for name, value in weights.items()}
+        packed = self.model.pack({k: v for k, v in given.items() if k not in self.buffers})
+        with torch.no_grad():
+            for name, value in self.params.items():
+                value.copy_(packed[name])
+        for name, value in self.buffers.items():
+            value.copy_(given[name])
+
     def _state(self) -> dict[str, Tensor]:
         velocity = {f"velocity/{name}": v for name, v in self.optimizer.velocity.items()}
         params = {name: value.detach() for name, value in self.params.items()}
-        return params | self.buffers | velocity
+        return params | self.buffers | velocity | {"rate": self.rate}
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         return {name: value.cpu().numpy().copy() for name, value in self._state().items()}

@@ -1,0 +1,1 @@
+"""Curvature of the loss along training: sharpness, and the neural tangent kernel."""
