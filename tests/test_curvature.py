@@ -218,9 +218,9 @@ def test_sharpness_against_curvlinops() -> None:
     model = nn.Sequential(nn.Linear(2, 10), nn.ReLU(), nn.Linear(10, 3)).double()
     with torch.no_grad():
         for param, name in zip(model.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
-            param.copy_(torch.as_tensor(weights[name][0]).T)
+            param.copy_(torch.as_tensor(weights[name][0].T))
     batch = (torch.as_tensor(data.train_inputs), torch.as_tensor(data.train_labels))
-    params = dict(model.named_parameters())
+    params = list(model.parameters())
     operator = curvlinops.HessianLinearOperator(model, nn.CrossEntropyLoss(), params, [batch])
     (value,) = eigsh(operator.to_scipy(), k=1, which="LA", return_eigenvectors=False)
     ours = session.sharpness(25, static=True, tolerance=1e-10).values[0, 0]
@@ -318,7 +318,7 @@ def test_mean_squared_error() -> None:
 
 
 def test_learning_rate_from_sharpness() -> None:
-    """The step is a fraction of 2 / sharpness, within its bounds; a session goes on from a state."""
+    """A step is a fraction of 2 / sharpness, within its bounds; a state continues."""
     schedule = ScheduleConfig("sharpness", fraction=0.4, every=5, lowest=0.01, highest=100)
     run = make_run(optimizer=OptimizerConfig(lr=0.5, schedule=schedule))
     assert choose(run, "cpu").name == "reference"

@@ -324,7 +324,7 @@ def test_decision_regions_show_static_and_best(
     edge = image.get_extent()[1]
     axis = np.linspace(-edge, edge, len(shown))
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    assert np.array_equal(shown.ravel(), predictor(row, 2, 3)(points))
+    assert np.array_equal(shown.ravel(), predictor(row, (2,), 3)(points))
     assert len(best.collections[0].get_offsets()) == 300
     # Regions and points of one class are of one hue.
     pale = image.to_rgba(np.arange(3))[:, :3]

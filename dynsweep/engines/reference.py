@@ -25,7 +25,7 @@ from dynsweep.curvature.hessian import Hessian
 from dynsweep.curvature.lanczos import Spectrum, largest
 from dynsweep.curvature.ntk import kernel
 from dynsweep.data import load
-from dynsweep.devices import available_memory
+from dynsweep.devices import available_memory, available_threads
 from dynsweep.engines.base import Metrics
 from dynsweep.loss import class_weights, sample_losses
 from dynsweep.minibatches import Minibatches
@@ -83,6 +83,10 @@ class ReferenceSession:
             run.optimizer.nesterov,
         )
         self.rate = torch.ones_like(self.optimizer.lr)
+        if self.device.type == "cpu":
+            # The simple model's matrices are so small that threads cost more than they bring.
+            small = isinstance(run.model, MLPConfig)
+            torch.set_num_threads(run.engine.threads or (1 if small else available_threads()))
         if self.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = run.precision == "tf32"
             torch.backends.cuda.matmul.allow_tf32 = run.precision == "tf32"
@@ -296,8 +300,6 @@ class ReferenceEngine:
         return max(1, min(fitting, 4096))
 
     def begin(self, batch: Batch, device: str) -> ReferenceSession:
-        if batch.first.engine.threads:
-            torch.set_num_threads(batch.first.engine.threads)
         return ReferenceSession(batch, device)
 
 
@@ -305,7 +307,6 @@ def memory(run: RunConfig) -> int:
     """Bytes that training one run takes, about: weights, gradients and activations."""
     data = load(run.dataset)
     model = models.build(run.model, data.shape, data.classes)
-    weights = sum(value.numel() for value in model.init(0).values())
     samples = run.optimizer.batch_size or len(data.train_labels)
-    numbers = COPIES * samples * model.footprint + 5 * weights
+    numbers = COPIES * samples * model.footprint + 5 * model.size
     return numbers * (8 if run.dtype == "float64" else 4)

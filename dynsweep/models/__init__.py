@@ -19,9 +19,11 @@ class Model(Protocol):
     """A network applied to many runs at once; parameters carry a leading ``runs`` axis.
 
     Attributes:
+        size: numbers in the parameters of one run.
         footprint: numbers that one sample of one run keeps for the backward pass, about.
     """
 
+    size: int
     footprint: int
 
     def init(self, seed: int) -> Tensors:

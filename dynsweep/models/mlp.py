@@ -25,6 +25,8 @@ class MLP:
     def __init__(self, config: MLPConfig, inputs: int, classes: int) -> None:
         self.config = config
         self.shapes = {"w1": (inputs, config.width), "w2": (config.width, classes)}
+        biases = config.width + classes if config.bias else 0
+        self.size = config.width * (inputs + classes) + biases
         self.footprint = 2 * config.width + 3 * classes
 
     def init(self, seed: int) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ of this network.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -29,6 +31,7 @@ class Myrtle5:
         self.shapes: dict[str, tuple[int, ...]] = {"conv1": (wide, channels, 3, 3)}
         self.shapes |= {f"conv{k}": (wide, wide, 3, 3) for k in (2, 3, 4)}
         self.shapes["dense"] = (wide, classes)
+        self.size = sum(math.prod(shape) for shape in self.shapes.values())
         # Two layers at full size, one at a quarter, one at a sixteenth; each before and after
         # its ReLU.
         self.footprint = 2 * wide * height * width * 45 // 16

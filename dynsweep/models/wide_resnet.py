@@ -9,6 +9,7 @@ with variance 2 / fan_out, as in the authors' code.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,8 @@ class WideResNet:
         self.norms["bn"] = wide
         self.shapes["dense.weight"] = (wide, classes)
         self.classes = classes
+        weights = sum(math.prod(one) for one in self.shapes.values())
+        self.size = weights + classes + 2 * sum(self.norms.values())
 
     def init(self, seed: int) -> dict[str, Tensor]:
         """Convolutions of variance 2 / fan_out, the dense layer of 1 / fan_in, float64."""
