@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from test_plots import overlaps
 
+from dynsweep.plots.bifurcation import bifurcation, draw_bifurcation
+from dynsweep.plots.threshold import draw_threshold, threshold
 from dynsweep.plots.trajectory import broken, draw_trajectory, present, trajectory
 
 
@@ -91,3 +93,50 @@ def test_gaps_are_not_joined() -> None:
     even = np.arange(0, 100, 10.0)
     np.testing.assert_array_equal(broken(even, even)[0], even)
     assert len(broken(np.array([]), np.array([]))[0]) == 0
+
+
+def test_bouncing_over_curvature(frame: pd.DataFrame, tmp_path: Path) -> None:
+    figure = bifurcation(frame, 1.0, "T = 100", period=100)
+    axis, bar = figure.axes
+    points = axis.collections[0]
+    shown = frame[frame["loss_change"].notna() & (frame["step"] <= 390)]
+    offsets = np.asarray(points.get_offsets())
+    np.testing.assert_array_equal(offsets[:, 1], shown["loss_change"])
+    np.testing.assert_array_equal(points.get_array(), shown["step"] % 100 / 100)
+    at_25 = offsets[shown["step"].to_numpy() == 25, 0]
+    assert at_25 == pytest.approx(1.5)  # between 1.4 at t = 20 and 1.6 at t = 30
+    assert entries(axis) == ["2/lr = 2"]
+    assert bar.get_ylabel() == "time within the cycle (part of T)"
+    assert overlaps(figure) == []
+    part = bifurcation(frame, 1.0, "", span=(100, 200)).axes
+    assert len(part[0].collections[0].get_offsets()) == 101
+    assert part[1].get_ylabel() == "time t (steps)"
+    assert len(draw_bifurcation(frame, tmp_path / "b", 1, "")) == 2
+    with pytest.raises(ValueError, match="no step"):
+        bifurcation(frame.assign(sharpness=np.nan), 1, "")
+
+
+def test_the_threshold_over_learning_rate_and_width(tmp_path: Path) -> None:
+    runs = pd.DataFrame([(lr, h) for lr in (0.25, 0.5, 1, 2) for h in (10, 100)])
+    runs.columns = pd.Index(["lr", "width"])
+    runs["sharpness"] = 2.2 / runs["lr"]
+    runs = pd.concat([runs, runs.assign(sharpness=np.nan, lr=9)])
+    figure = threshold(runs, "T = 100, A = 20")
+    left, right = figure.axes
+    assert entries(left) == [
+        "width = 10", "width = 100", "2/lr", "fit: 2.2 lr$^k$, k = -1.000 ± 0"
+    ]  # fmt: skip
+    assert entries(right) == ["lr = 0.25", "lr = 0.5", "lr = 1", "lr = 2", "2/lr"]
+    np.testing.assert_array_equal(left.get_lines()[0].get_xdata(), [0.25, 0.5, 1, 2])
+    two = left.get_lines()[2]
+    np.testing.assert_allclose(two.get_xdata() * two.get_ydata(), 2)
+    assert left.get_ylim() == right.get_ylim()
+    assert overlaps(figure) == []
+    one = threshold(runs[runs["width"] == 10], "")
+    assert len(one.axes) == 1
+    assert entries(one.axes[0])[0] == "runs"
+    alone = threshold(runs[runs["lr"] == 1], "")
+    assert entries(alone.axes[0]) == ["width = 10", "width = 100", "2/lr"]
+    assert len(draw_threshold(runs, tmp_path / "t", "")) == 2
+    with pytest.raises(ValueError, match="no run with an onset"):
+        threshold(runs.assign(sharpness=np.nan), "")

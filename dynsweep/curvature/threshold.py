@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-WINDOW = 8  # steps
-ROUNDING = 1e-6  # of the loss; some ten times the rounding of float32
+WINDOW = 16  # steps
+# Of the loss. Rectified units that switch on or off ring at 1e-6 to 1e-5 at any learning rate;
+# rounding in float32 is below 1e-6.
+LEVEL = 1e-4
 
 Floats = NDArray[np.float64]
 
@@ -42,11 +44,14 @@ def onset(
     sharpness: ArrayLike,
     *,
     loss: ArrayLike | None = None,
-    rounding: float = ROUNDING,
+    level: float = LEVEL,
     window: int = WINDOW,
+    drift: bool = True,
 ) -> Onset:
     """The first of :func:`onsets`; two NaN if there is none."""
-    every = onsets(step, loss_change, sharpness, loss=loss, rounding=rounding, window=window)
+    every = onsets(
+        step, loss_change, sharpness, loss=loss, level=level, window=window, drift=drift
+    )
     return every[0] if every else NO_ONSET
 
 
@@ -56,18 +61,21 @@ def onsets(
     sharpness: ArrayLike,
     *,
     loss: ArrayLike | None = None,
-    rounding: float = ROUNDING,
+    level: float = LEVEL,
     window: int = WINDOW,
+    drift: bool = True,
 ) -> list[Onset]:
     """Every start of bouncing, in the order of time.
 
-    Bouncing starts at the first step t0 such that, over the recorded consecutive steps t0,
-    t0 + 1, ..., t0 + window - 1,
+    The bounce at t is b(t) = (c(t) - (c(t-1) + c(t+1)) / 2) / 2 with c = ``loss_change``: what
+    alternates in c, without the drift of a loss that changes smoothly, which hides the start of
+    bouncing in the sign of c itself. Bouncing starts at the first step t0 such that, over the
+    consecutive steps t0, t0 + 1, ..., t0 + window - 1 at which b is known,
 
-    * ``loss_change`` changes sign at every step (``window - 1`` alternations),
-    * its magnitude is above the rounding level at every step,
-    * the magnitudes of the second half sum to more than those of the first half: bouncing that
-      dies away, as after a kick below 2 / lr, is none.
+    * b changes sign at every step (``window - 1`` alternations),
+    * its magnitude is above the level at every step,
+    * it grows: of the magnitudes, every quarter of the window sums to more than the one before.
+      Bouncing that dies away, as after a kick below 2 / lr, is none.
 
     It ends where the sign stays, or the level or the record is left; later starts are searched
     from there on. Steps without ``loss_change`` count as not recorded.
@@ -76,29 +84,33 @@ def onsets(
         step: times t, increasing, gaps allowed, shape ``(records,)``.
         loss_change: F(W_t, t) - F(W_{t-1}, t-1), may hold NaN, shape ``(records,)``.
         sharpness: largest eigenvalue of the Hessian, NaN where not computed, shape ``(records,)``;
-            linear between the computed steps, NaN before the first and after the last.
-        loss: F(W_t, t), shape ``(records,)``; without it, the level is relative to the largest
+            see :func:`known_sharpness`; linear between the computed steps, NaN before the first
+            and after the last.
+        loss: F(W_t, t), shape ``(records,)``; without it, ``level`` is a part of the largest
             ``|loss_change|``.
-        rounding: the rounding level as a part of ``|loss|``.
-        window: steps, a multiple of 4: halves hold as many rises as falls.
+        level: as a part of ``|loss|``; above the rounding and the ringing of rectified units.
+        window: steps, a multiple of 8: quarters hold as many rises as falls.
+        drift: whether to remove it; if not, b = c, and the loss has to rise and fall in turn.
     """
-    if window < 4 or window % 4:
-        raise ValueError(f"window={window}: needs a multiple of 4")
+    if window < 8 or window % 8:
+        raise ValueError(f"window={window}: needs a multiple of 8")
     time, change = np.asarray(step, dtype=np.float64), np.asarray(loss_change, dtype=np.float64)
     known = np.isfinite(change)
     if not known.any():
         return []
     scale = np.abs(change[known]).max() if loss is None else np.abs(np.asarray(loss, np.float64))
+    bounce = _bounce(time, change) if drift else change
     # Comparisons with NaN are false: a record without a value breaks the row.
-    counted = np.abs(change) > rounding * scale
-    flips = counted[1:] & counted[:-1] & (change[1:] * change[:-1] < 0) & (np.diff(time) == 1)
+    counted = np.abs(bounce) > level * scale
+    flips = counted[1:] & counted[:-1] & (bounce[1:] * bounce[:-1] < 0) & (np.diff(time) == 1)
     breaks = np.flatnonzero(~flips) + 1
     found = []
     for row in np.split(np.arange(len(time)), breaks):
         if len(row) < window:
             continue
-        sizes = np.lib.stride_tricks.sliding_window_view(np.abs(change[row]), window)
-        grows = sizes[:, window // 2 :].sum(axis=1) > sizes[:, : window // 2].sum(axis=1)
+        sizes = np.lib.stride_tricks.sliding_window_view(np.abs(bounce[row]), window)
+        quarters = sizes.reshape(-1, 4, window // 4).sum(axis=2)
+        grows = (np.diff(quarters, axis=1) > 0).all(axis=1)
         if grows.any():
             at = float(time[row[int(grows.argmax())]])
             found.append(Onset(at, _interpolated(at, time, sharpness)))
@@ -111,7 +123,7 @@ def crossing(step: ArrayLike, sharpness: ArrayLike, lr: float) -> float:
     Linear between the steps where it is known, so that it holds for records with gaps; NaN if it
     never does, or is above from the start.
     """
-    time, value = _known(step, sharpness)
+    time, value = known_sharpness(step, sharpness)
     excess = value - 2 / lr
     rises = np.flatnonzero((excess[:-1] < 0) & (excess[1:] >= 0))
     if not len(rises):
@@ -138,14 +150,35 @@ def fit_power(x: ArrayLike, y: ArrayLike) -> Power:
     return Power(float(fit.slope), error, float(np.exp(fit.intercept)))
 
 
-def _known(step: ArrayLike, sharpness: ArrayLike) -> tuple[Floats, Floats]:
+def known_sharpness(step: ArrayLike, sharpness: ArrayLike) -> tuple[Floats, Floats]:
+    """Times and values where the sharpness was computed, without the bouncing itself.
+
+    While the weights jump between two sides of a valley, the sharpness jumps with them. Where it
+    is known at t - 1, t and t + 1, the value at t is their mean with weights 1/4, 1/2, 1/4. A
+    record of every second, or tenth, step shows one side only and cannot be mended.
+    """
     time, value = np.asarray(step, dtype=np.float64), np.asarray(sharpness, dtype=np.float64)
     finite = np.isfinite(value)
-    return time[finite], value[finite]
+    time, value = time[finite], value[finite]
+    return time, value + _beside(time, value) / 2
+
+
+def _beside(time: Floats, value: Floats, missing: float = 0.0) -> Floats:
+    """Mean of the values at t - 1 and t + 1, minus the one at t; ``missing`` without both."""
+    result = np.full(len(time), missing)
+    if len(time) > 2:
+        both = (np.diff(time)[1:] == 1) & (np.diff(time)[:-1] == 1)
+        means = (value[2:] + value[:-2]) / 2 - value[1:-1]
+        result[1:-1] = np.where(both, means, missing)
+    return result
+
+
+def _bounce(time: Floats, change: Floats) -> Floats:
+    return -_beside(time, change, missing=np.nan) / 2
 
 
 def _interpolated(at: float, step: ArrayLike, sharpness: ArrayLike) -> float:
-    time, value = _known(step, sharpness)
+    time, value = known_sharpness(step, sharpness)
     if not len(time):
         return float("nan")
     return float(np.interp(at, time, value, left=np.nan, right=np.nan))
