@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,8 @@ from dynsweep.curvature.threshold import fit_power
 from dynsweep.plots import style
 from dynsweep.plots.layout import round_ticks
 
-LEFT, RIGHT, BETWEEN, TOP, BOTTOM = 1.0, 0.3, 0.3, 0.68, 0.55  # inches
-WIDTH, HEIGHT = 4.2, 3.6
+LEFT, RIGHT, LEGEND, BETWEEN, TOP, BOTTOM = 1.0, 0.3, 1.1, 0.3, 0.68, 0.55  # inches
+WIDTH, HEIGHT = 3.95, 3.6
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -39,12 +40,13 @@ def threshold(runs: pd.DataFrame, title: str) -> Figure:
     if found.empty:
         raise ValueError("no run with an onset")
     panels = 1 + ("width" in found and found["width"].nunique() > 1)
-    width = LEFT + panels * WIDTH + (panels - 1) * BETWEEN + RIGHT
+    right = RIGHT if panels == 1 else LEGEND
+    width = LEFT + panels * WIDTH + (panels - 1) * BETWEEN + right
     height = TOP + HEIGHT + BOTTOM
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
     figure.subplots_adjust(
-        LEFT / width, BOTTOM / height, 1 - RIGHT / width, 1 - TOP / height, BETWEEN / WIDTH
+        LEFT / width, BOTTOM / height, 1 - right / width, 1 - TOP / height, BETWEEN / WIDTH
     )
     _points(axes[0], found, "lr", "width" if panels == 2 else None)
     _law(axes[0], found)
@@ -53,11 +55,13 @@ def threshold(runs: pd.DataFrame, title: str) -> Figure:
         for lr, colour, _ in _looks(found["lr"]):
             axes[1].axhline(2 / lr, color=colour, linewidth=1, linestyle="--")
         axes[1].plot([], [], color=style.INK, linewidth=1, linestyle="--", label="2/lr")
-    for axis in axes:
-        axis.legend(
-            fontsize=style.SMALL, labelcolor=style.INK, edgecolor="none", framealpha=0.8,
-            handlelength=1.6, ncols=2 if len(axis.get_legend_handles_labels()[1]) > 6 else 1,
-        )  # fmt: skip
+    look: dict[str, Any] = {
+        "fontsize": style.SMALL, "labelcolor": style.INK, "edgecolor": "none", "handlelength": 1.6
+    }  # fmt: skip
+    axes[0].legend(loc="upper right", framealpha=0.8, **look)
+    if panels == 2:
+        # Lines of 2 / lr cross the whole panel.
+        axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1.02), framealpha=0, **look)
     low, high = axes[0].get_ylim()
     round_ticks(axes[0].yaxis, low, high)
     axes[0].set_ylim(low, high)
@@ -88,8 +92,10 @@ def _points(axis: Axes, found: pd.DataFrame, x: str, by: str | None) -> None:
 
 def _looks(values: pd.Series) -> list[tuple[float, str, str]]:
     """Every value with a colour and a marker."""
-    ordered = sorted(values.unique())
-    return [(v, style.CLASSES[i % 8], MARKERS[i % 8]) for i, v in enumerate(ordered)]
+    # Learning rates and widths look different.
+    start = 3 if values.name == "lr" else 0
+    ordered = enumerate(sorted(values.unique()), start)
+    return [(v, style.CLASSES[i % 8], MARKERS[i % 8]) for i, v in ordered]
 
 
 def _law(axis: Axes, found: pd.DataFrame) -> None:
@@ -98,8 +104,9 @@ def _law(axis: Axes, found: pd.DataFrame) -> None:
     axis.plot(lr, 2 / lr, color=style.INK, linewidth=1, linestyle="--", label="2/lr")
     law = fit_power(found["lr"], found["sharpness"])
     if np.isfinite(law.exponent):
+        exponent = f"{law.exponent:.3f}".replace("-", "−")  # noqa: RUF001
         error = f" ± {law.error:.2g}" if np.isfinite(law.error) else ""
         axis.plot(
-            lr, law.factor * lr**law.exponent, color=style.CLASSES[5], linewidth=1.3, zorder=1.5,
-            label=f"fit: {law.factor:.3g} lr$^k$, k = {law.exponent:.3f}{error}",
+            lr, law.factor * lr**law.exponent, color="0.55", linewidth=1.6, zorder=1.5,
+            label=f"fit: {law.factor:.3g} lr$^k$, k = {exponent}{error}",
         )  # fmt: skip
