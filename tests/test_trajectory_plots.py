@@ -9,9 +9,16 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from test_plots import overlaps
 
 from dynsweep.plots.bifurcation import bifurcation, draw_bifurcation
+from dynsweep.plots.decision_strip import (
+    Moment,
+    animate_decisions,
+    decision_strip,
+    draw_decision_strip,
+)
 from dynsweep.plots.threshold import draw_threshold, threshold
 from dynsweep.plots.trajectory import broken, draw_trajectory, present, trajectory
 
@@ -140,3 +147,47 @@ def test_the_threshold_over_learning_rate_and_width(tmp_path: Path) -> None:
     assert len(draw_threshold(runs, tmp_path / "t", "")) == 2
     with pytest.raises(ValueError, match="no run with an onset"):
         threshold(runs.assign(sharpness=np.nan), "")
+
+
+def half_plane(angle: float) -> Moment:
+    """A model that parts the plane along a line at ``angle`` degrees."""
+    across = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+    return Moment(int(angle), lambda points: (points @ across > 0).astype(np.int64))
+
+
+def test_decision_regions_in_time(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (60, 2))
+    labels = (points[:, 0] > 0).astype(np.int64)
+    moments = [half_plane(angle) for angle in (0, 90, 180)]
+    figure = decision_strip(moments, points, labels, "H = 20")
+    assert [axis.get_title().split("\n")[0] for axis in figure.axes] == [
+        "t = 0", "t = 90", "t = 180"
+    ]  # fmt: skip
+    assert figure.axes[0].get_title().endswith("accuracy 1.00")
+    assert figure.axes[2].get_title().endswith("accuracy 0.00")
+    right = [np.asarray(axis.images[0].get_array())[10, -1] for axis in figure.axes]
+    assert right == [1, 0, 0]
+    assert overlaps(figure) == []
+    for count in (1, 6, 8):
+        assert overlaps(decision_strip(moments[:1] * count, points, labels, "H = 20")) == []
+    assert len(draw_decision_strip(moments, points, labels, tmp_path / "strip", "")) == 2
+    with pytest.raises(ValueError, match="1 to 8"):
+        decision_strip([], points, labels, "")
+
+
+def test_the_animation_has_a_frame_per_moment(tmp_path: Path) -> None:
+    points = np.array([[1.0, 1], [-1, -1]])
+    moments = [half_plane(angle) for angle in (0, 90, 180)]
+    path = animate_decisions(moments, points, np.array([0, 1]), tmp_path / "a.gif", "", fps=10)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.gif"]
+    with Image.open(path) as gif:
+        durations = []
+        for frame in range(gif.n_frames):  # type: ignore[attr-defined]
+            gif.seek(frame)
+            durations.append(gif.info["duration"])
+    # Equal frames at the end become one that stays.
+    assert len(durations) >= 3
+    assert sum(durations) == 7 * 100
+    with pytest.raises(ValueError, match="no moments"):
+        animate_decisions([], points, np.array([0, 1]), path, "")
