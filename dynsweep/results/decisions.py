@@ -52,11 +52,9 @@ def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> lis
 
 def picture(run: pd.Series, swept: list[str]) -> Picture:
     """Everything that the drawing needs of one run; ``swept`` settings are told in its title."""
-    from dynsweep import data
     from dynsweep.plots.decision_regions import Picture
 
-    config = _part(DATASETS, "dataset", run)
-    dataset = data.load(config)
+    dataset = dataset_of(run)
     names = [n for n in swept if n not in ("period", "amplitude", "seed")]
     dynamics = "static (A = 1)"
     if run["amplitude"] != 1:
@@ -78,13 +76,20 @@ def predictor(
     run: pd.Series, shape: tuple[int, ...], classes: int
 ) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
     """The trained model of a run as a function of points; -1 where logits are not finite."""
+    saved = load_weights(run["directory"], run["weights"], run["id"])
+    return predictor_of(run, saved, shape, classes)
+
+
+def predictor_of(
+    run: pd.Series, weights: Mapping[str, NDArray[Any]], shape: tuple[int, ...], classes: int
+) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
+    """The run's model with any weights of it, as :func:`predictor` gives that of its end."""
     import torch
 
     from dynsweep import models
 
     model = models.build(_part(MODELS, "model", run), shape, classes)
-    saved = load_weights(run["directory"], run["weights"], run["id"])
-    params = model.pack({name: torch.as_tensor(v).unsqueeze(0) for name, v in saved.items()})
+    params = model.pack({name: torch.as_tensor(v).unsqueeze(0) for name, v in weights.items()})
     dtype = next(iter(params.values())).dtype
 
     @torch.no_grad()
@@ -95,6 +100,13 @@ def predictor(
         return found.numpy()
 
     return predict
+
+
+def dataset_of(run: pd.Series) -> Dataset:
+    """The data that a run was trained on."""
+    from dynsweep import data
+
+    return data.load(_part(DATASETS, "dataset", run))
 
 
 def _part(known: Mapping[str, type], group: str, run: pd.Series) -> Any:
