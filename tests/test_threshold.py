@@ -14,14 +14,14 @@ Series = tuple[NDArray[np.float64], ...]
 STEPS = 400
 
 
-def descent(lr: float, low: float = 1.96, high: float = 2.1, kick: float = 0.02) -> Series:
+def descent(lr: float, low: float = 1.96, high: float = 2.1, kick: float = 0.05) -> Series:
     """Gradient descent in a parabola that moves, and whose curvature times lr rises.
 
     Returns:
         step, loss, loss_change and curvature, each of shape ``(STEPS - 1,)``.
     """
     curvature = np.linspace(low, high, STEPS) / lr
-    drift = 0.1  # of the minimum, per step
+    drift = 0.3  # of the minimum, per step
     w = -drift / low + kick  # the place that lags behind the minimum by as much at every step
     loss = []
     for t in range(STEPS):
