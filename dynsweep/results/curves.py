@@ -137,9 +137,7 @@ def _onsets(
             continue
         if (np.diff(frame["step"][frame["loss_change"].notna()]) == 1).mean() < 0.5:
             continue
-        found = onset(
-            frame["step"], frame["loss_change"], frame["sharpness"], loss=frame["loss"]
-        )
+        found = onset(frame["step"], frame["loss_change"], frame["sharpness"], loss=frame["loss"])
         settings = {name: run[name] for name in ("lr", "width", "period", "amplitude", "seed")}
         top = float(frame["sharpness"].max())
         yield {**settings, **found._asdict(), "largest_sharpness": top, "id": run["id"]}

@@ -16,6 +16,7 @@ from dynsweep.results.select import matching, static_twin
 from dynsweep.results.store import FAILED, load_weights
 
 if TYPE_CHECKING:
+    from dynsweep.data import Dataset
     from dynsweep.plots.decision_regions import Picture
 
 

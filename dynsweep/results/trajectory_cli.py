@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(
         prog="dynsweep-trajectory",
         description="Draw what observe=... recorded along the runs of a directory: class weights, "
-        "loss and its change, accuracy, sharpness and neural tangent kernel in time; the change of "
+        "loss and its change, accuracy, sharpness and neural tangent kernel in time; change of "
         "the loss over the sharpness; decision regions as a strip and an animation; and, over "
         "several learning rates or widths, the sharpness at which the loss starts to bounce.",
         epilog=EXAMPLES,
