@@ -63,7 +63,8 @@ def draw(directory: Path, output: Path, wanted: list[str], span: Span | None) ->
     elif len(runs) > MOST_RUNS:
         made.notes.append(f"Drawn: the first {MOST_RUNS} of {len(runs)} runs; choose with --run.")
         chosen = runs.head(MOST_RUNS)
-    swept = [name for name in (*varying(runs), "seed") if runs[name].nunique() > 1]
+    names = dict.fromkeys([*varying(runs), "seed"])
+    swept = [name for name in names if runs[name].nunique() > 1]
     for _, run in chosen.iterrows():
         frame = by_run[run["id"]].dropna(axis="columns", how="all")
         made.files += _draw_run(run, frame, output, swept, span)
