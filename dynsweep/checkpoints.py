@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsweep.trajectory import Trajectory
+
 FOLDER = "checkpoints"
 
 
@@ -23,7 +25,7 @@ class Snapshot:
     step: int
     seconds: float
     state: Mapping[str, NDArray[Any]]
-    trajectory: dict[int, dict[str, NDArray[Any]]]
+    trajectory: Trajectory
 
 
 class Checkpoint:
@@ -49,13 +51,8 @@ class Checkpoint:
     def save(self, snapshot: Snapshot) -> None:
         arrays: dict[str, Any] = {f"state/{name}": value for name, value in snapshot.state.items()}
         arrays["position"] = np.array([snapshot.step, snapshot.seconds])
-        columns: dict[str, list[int]] = {}
-        for step, values in snapshot.trajectory.items():
-            for name in values:
-                columns.setdefault(name, []).append(step)
-        for name, steps in columns.items():
-            arrays[f"steps/{name}"] = np.array(steps, dtype=np.int64)
-            arrays[f"values/{name}"] = np.stack([snapshot.trajectory[k][name] for k in steps])
+        for name in snapshot.trajectory.names:
+            arrays[f"steps/{name}"], arrays[f"values/{name}"] = snapshot.trajectory.column(name)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Two processes may train the same batch: each writes a file of its own, then renames it.
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
@@ -72,12 +69,12 @@ class Checkpoint:
             return None
         with np.load(self.path) as arrays:
             state = {k[6:]: arrays[k] for k in arrays.files if k.startswith("state/")}
-            trajectory: dict[int, dict[str, NDArray[Any]]] = {}
-            for key in arrays.files:
-                kind, _, name = key.partition("/")
-                if kind == "steps":
-                    for step, value in zip(arrays[key], arrays[f"values/{name}"], strict=True):
-                        trajectory.setdefault(int(step), {})[name] = value
+            names = [k.partition("/")[2] for k in arrays.files if k.startswith("steps/")]
+            columns = {name: (arrays[f"steps/{name}"], arrays[f"values/{name}"]) for name in names}
+            trajectory = Trajectory()
+            for step in sorted({int(one) for steps, _ in columns.values() for one in steps}):
+                rows = {n: values[steps == step] for n, (steps, values) in columns.items()}
+                trajectory.add(step, {name: row[0] for name, row in rows.items() if len(row)})
             position, seconds = arrays["position"].tolist()
         return Snapshot(int(position), seconds, state, trajectory)
 

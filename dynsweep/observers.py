@@ -19,8 +19,7 @@ from dynsweep.curvature.ntk import chosen
 from dynsweep.engines.base import Session
 from dynsweep.engines.reference import ReferenceSession
 from dynsweep.results.trajectories import WEIGHTS
-
-Columns = dict[str, NDArray[np.generic]]
+from dynsweep.trajectory import Columns, Trajectory
 
 
 def record_steps(observe: ObserveConfig, steps: int) -> list[int]:
@@ -47,7 +46,7 @@ class Observer:
 
     def __init__(self, batch: Batch, device: str) -> None:
         self.batch, self.device, self.observe = batch, device, batch.first.observe
-        self.trajectory: dict[int, Columns] = {}
+        self.trajectory = Trajectory()
         self.probe: ReferenceSession | None = None
         self.due: dict[int, list[str]] = defaultdict(list)
         observe, steps = self.observe, batch.steps
@@ -78,7 +77,7 @@ class Observer:
         columns: Columns = {}
         for quantity in self.due[step]:
             columns |= getattr(self, f"_{quantity}")(session)
-        self.trajectory[step] = columns
+        self.trajectory.add(step, columns)
 
     def _probe(self, session: Session) -> ReferenceSession:
         """A reference session with the present weights."""

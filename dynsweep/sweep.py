@@ -34,7 +34,7 @@ from dynsweep.results.store import (
     read,
     write_weights,
 )
-from dynsweep.results.trajectories import snapshot_steps, write_snapshots, write_trajectory
+from dynsweep.results.trajectories import WEIGHTS, write_snapshots, write_trajectory
 from dynsweep.training import Outcome, train
 
 log = logging.getLogger(__name__)
@@ -215,10 +215,11 @@ class _Sweep:
         if self.runs[positions[0]].save_weights:
             write = write_weights(ids, outcome.weights)
             files["weights"] = self.store.attach("weights", ".npz", write)
-        if snapshot_steps(outcome.trajectory):
+        recorded = outcome.trajectory.names
+        if any(name.startswith(WEIGHTS) for name in recorded):
             write = write_snapshots(ids, outcome.trajectory)
             files["snapshots"] = self.store.attach("snapshots", ".npz", write)
-        if outcome.trajectory:
+        if any(not name.startswith(WEIGHTS) for name in recorded):
             write = write_trajectory(ids, outcome.trajectory)
             files["trajectory"] = self.store.attach("trajectories", ".csv.gz", write)
         self._append(records, engine, device, files)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dynsweep.batches import Batch
 from dynsweep.checkpoints import Checkpoint, Snapshot
 from dynsweep.engines.base import Engine, Metrics
-from dynsweep.observers import Columns, Observer
+from dynsweep.observers import Observer
+from dynsweep.trajectory import Trajectory
 
 # A chunk lasts about this long: short enough for Ctrl-C and a smooth progress bar, long enough
 # that an engine which keeps weights in registers is not made to give them up often.
@@ -34,7 +35,7 @@ class Outcome:
     metrics: Metrics
     weights: dict[str, NDArray[np.floating]]
     diverged: NDArray[np.bool_]
-    trajectory: dict[int, Columns]
+    trajectory: Trajectory
     seconds: float
 
 
@@ -54,7 +55,8 @@ def train(
     steps = batch.steps
     if checkpoint and (before := checkpoint.load()):
         session.restore(before.step, before.state)
-        observer.trajectory.update(before.trajectory)
+        for step, columns in before.trajectory.items():
+            observer.trajectory.add(step, columns)
         start -= before.seconds
         on_steps(before.step)
     chunk = 16

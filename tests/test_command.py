@@ -103,7 +103,7 @@ def test_completion(dynsweep: Dynsweep, tmp_path: Path) -> None:
         [*COMMAND, "-sc", "query=bash"],
         env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert set(done.stdout.split()) == {"loss=dynamical", "loss=static"}
+    assert set(done.stdout.split()) == {"loss=dynamical", "loss=mse", "loss=static"}
     imports = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import dynsweep.main"],
         capture_output=True, text=True, timeout=60,

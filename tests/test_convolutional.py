@@ -304,6 +304,7 @@ def test_the_simple_model_may_use_minibatches_and_momentum() -> None:
     assert outcome.metrics.train_accuracy[0] > 0.5
 
 
+@pytest.mark.slow
 @needs_images
 def test_it_learns() -> None:
     """Forty images are learnt by heart, by the network with batch norm too."""

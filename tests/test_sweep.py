@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynsweep import sweep, training
+from dynsweep import observers, sweep, training
 from dynsweep.config import RunConfig
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
@@ -159,8 +159,8 @@ def test_trajectories(
 def test_records_share_steps_where_they_would_coincide() -> None:
     from dynsweep.config import ObserveConfig
 
-    assert training.record_steps(ObserveConfig(0), 100) == []
-    assert training.record_steps(ObserveConfig(1), 100) == [0, 100]
-    assert training.record_steps(ObserveConfig(50), 3) == [0, 1, 2, 3]
-    assert training.record_steps(ObserveConfig(4, "log"), 7) == [0, 1, 3, 7]
-    assert training.record_steps(ObserveConfig(4), 0) == [0]
+    assert observers.record_steps(ObserveConfig(0), 100) == []
+    assert observers.record_steps(ObserveConfig(1), 100) == [0, 100]
+    assert observers.record_steps(ObserveConfig(50), 3) == [0, 1, 2, 3]
+    assert observers.record_steps(ObserveConfig(4, "log"), 7) == [0, 1, 3, 7]
+    assert observers.record_steps(ObserveConfig(4), 0) == [0]

@@ -3,7 +3,7 @@ and the recorded weights, one npz per batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsweep.results.store import METRICS
+from dynsweep.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WEIGHTS = "weights/"  # begins the names of recorded weights
-
-Trajectory = Mapping[int, Mapping[str, NDArray[Any]]]
 
 
 def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[BinaryIO], None]:
@@ -25,9 +24,14 @@ def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[Bi
 
     A quantity that was not recorded at a step is left empty there.
     """
-    names = {n: None for columns in trajectory.values() for n in columns if WEIGHTS not in n}
-    steps = [step for step, columns in trajectory.items() if any(n in columns for n in names)]
-    nothing = np.full(len(ids), np.nan)
+    names = [name for name in trajectory.names if not name.startswith(WEIGHTS)]
+    places = {name: trajectory.column(name)[0] for name in names}
+    steps = np.unique(np.concatenate([*places.values(), np.zeros(0, np.int64)]))
+
+    def spread(name: str) -> NDArray[Any]:
+        values = np.full((len(ids), len(steps)), np.nan)
+        values[:, np.searchsorted(steps, places[name])] = trajectory.column(name)[1].T
+        return values.ravel()
 
     def write(file: BinaryIO) -> None:
         import pandas as pd
@@ -36,10 +40,7 @@ def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[Bi
             {
                 "id": np.repeat(ids, len(steps)),
                 "step": np.tile(steps, len(ids)),
-                **{
-                    name: np.stack([trajectory[k].get(name, nothing) for k in steps], 1).ravel()
-                    for name in names
-                },
+                **{name: spread(name) for name in names},
             }
         )
         frame.to_csv(file, index=False, compression="gzip", float_format="%.9g")
@@ -49,22 +50,16 @@ def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[Bi
 
 def write_snapshots(ids: Sequence[str], trajectory: Trajectory) -> Callable[[BinaryIO], None]:
     """For :meth:`Store.attach`: arrays ``(steps, runs, ...)`` by name, with ``steps``, ``ids``."""
-    steps = snapshot_steps(trajectory)
-    names = [name for name in trajectory[steps[0]] if name.startswith(WEIGHTS)]
+    names = [name for name in trajectory.names if name.startswith(WEIGHTS)]
+    steps = trajectory.column(names[0])[0]
 
     def write(file: BinaryIO) -> None:
         arrays: dict[str, Any] = {
-            name.removeprefix(WEIGHTS): np.stack([trajectory[step][name] for step in steps])
-            for name in names
+            name.removeprefix(WEIGHTS): trajectory.column(name)[1] for name in names
         }
-        np.savez(file, ids=np.array(ids), steps=np.array(steps), **arrays)
+        np.savez(file, ids=np.array(ids), steps=steps, **arrays)
 
     return write
-
-
-def snapshot_steps(trajectory: Trajectory) -> list[int]:
-    """The steps at which weights were recorded."""
-    return [k for k, columns in trajectory.items() if any(n.startswith(WEIGHTS) for n in columns)]
 
 
 def load_trajectories(directory: str | Path) -> pd.DataFrame:

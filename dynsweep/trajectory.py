@@ -1,0 +1,73 @@
+"""What was recorded along a training, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[Any]]
+
+
+class _Column:
+    """One quantity at increasing steps; arrays double when they are full."""
+
+    def __init__(self, value: NDArray[Any]) -> None:
+        self.count = 0
+        self.steps = np.zeros(16, dtype=np.int64)
+        self.values = np.zeros((16, *value.shape), dtype=value.dtype)
+
+    def append(self, step: int, value: NDArray[Any]) -> None:
+        if self.count == len(self.steps):
+            self.steps = np.concatenate([self.steps, np.zeros_like(self.steps)])
+            self.values = np.concatenate([self.values, np.zeros_like(self.values)])
+        self.steps[self.count], self.values[self.count] = step, value
+        self.count += 1
+
+    def find(self, step: int) -> NDArray[Any] | None:
+        row = int(np.searchsorted(self.steps[: self.count], step))
+        found = row < self.count and self.steps[row] == step
+        return self.values[row] if found else None
+
+
+class Trajectory(Mapping[int, Columns]):
+    """Columns by step, each value of shape ``(runs, ...)``; steps are added in order.
+
+    Values are copied into few large arrays. Many small ones that stay, made between the large
+    temporary ones of a measurement, would leave holes that the allocator cannot fill.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, _Column] = {}
+        self._steps: dict[int, None] = {}
+
+    def add(self, step: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Record ``columns`` at a step later than all before."""
+        self._steps[step] = None
+        for name, value in columns.items():
+            if name not in self._columns:
+                self._columns[name] = _Column(np.asarray(value))
+            self._columns[name].append(step, value)
+
+    def column(self, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The steps at which a quantity was recorded, and its values ``(steps, runs, ...)``."""
+        column = self._columns[name]
+        return column.steps[: column.count], column.values[: column.count]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._columns)
+
+    def __getitem__(self, step: int) -> Columns:
+        if step not in self._steps:
+            raise KeyError(step)
+        found = {name: column.find(step) for name, column in self._columns.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
