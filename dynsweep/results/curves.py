@@ -116,7 +116,8 @@ def _draw_run(
 
 
 def interesting(frame: pd.DataFrame, lr: float, period: float) -> Span | None:
-    """A fifth of a period around the first instability; the first cycle if there is none."""
+    """About the first instability, two fifths of a period or enough to hold 40 records; the first
+    cycle if there is none."""
     at = float("nan")
     if {"loss_change", "sharpness"} <= set(frame.columns):
         at = onset(frame["step"], frame["loss_change"], frame["sharpness"]).step
@@ -125,7 +126,9 @@ def interesting(frame: pd.DataFrame, lr: float, period: float) -> Span | None:
     last = float(frame["step"].max())
     if np.isnan(at):
         return (0.0, period) if period < last else None
-    return max(0.0, at - 0.1 * period), min(last, at + 0.3 * period)
+    spacing = float(frame["step"][frame["sharpness"].notna()].diff().median())
+    wide = max(0.4 * period, 40 * spacing)
+    return max(0.0, at - 0.25 * wide), min(last, at + 0.75 * wide)
 
 
 def _onsets(
