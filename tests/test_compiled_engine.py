@@ -158,6 +158,14 @@ def test_a_diverging_run_leaves_the_others_alone(precision: str) -> None:
     assert np.isfinite(metrics.train_loss[1])
 
 
+def test_goes_on_from_a_state() -> None:
+    batch = several()
+    first, second = trained(batch, 40), trained(batch, 0)
+    second.restore(40, first.state())
+    second.advance(60)
+    assert same_weights(second, trained(batch))
+
+
 def test_evaluation_between_steps_changes_nothing() -> None:
     batch = several()
     session = trained(batch, 0)

@@ -61,9 +61,22 @@ def test_time_on_the_device_changes_no_bit(make_run: Make, precision: str) -> No
         assert np.array_equal(value, rehearsed.weights()[name])
 
 
+def test_goes_on_from_a_state(make_run: Make) -> None:
+    batch = Batch((make_run(width=20, samples_per_class=9, momentum=0.9, lr=0.1),))
+    whole, first, second = (Rehearsal(batch, "cpu") for _ in range(3))
+    whole.advance(50)
+    first.advance(20)
+    second.restore(20, first.state())
+    second.advance(30)
+    assert second.step == second.clock == 50
+    for name, value in whole.weights().items():
+        assert np.array_equal(value, second.weights()[name])
+
+
 def test_obstacle_without_cuda(make_run: Make) -> None:
     assert GraphedEngine().obstacle(make_run(), "cpu") == "needs device=cuda"
     assert GraphedEngine().obstacle(make_run(), "cuda:0") is None
+    assert "batch_size" in str(GraphedEngine().obstacle(make_run(batch_size=10), "cuda:0"))
 
 
 @needs_cuda

@@ -108,6 +108,17 @@ class TestKernels:
         cut.advance(7)
         assert np.array_equal(whole.weights()["w1"], cut.weights()["w1"])
 
+    def test_goes_on_from_a_state(self, tiny: Make) -> None:
+        runs = (tiny(), tiny(seed=1, bias=True))
+        first, second = sessions(*runs)[0], sessions(*runs)[0]
+        first.advance(3)
+        second.restore(3, first.state())
+        for session in (first, second):
+            session.advance(3)
+        assert second.step == 6
+        for name, value in first.weights().items():
+            assert np.array_equal(value, second.weights()[name]), name
+
     def test_initial_weights_are_those_of_the_model(self, tiny: Make) -> None:
         for settings in ({}, {"bias": False}, {"width": 8, "init": "glorot"}):
             trained, reference = sessions(tiny(**settings))

@@ -6,10 +6,11 @@ every captured step increases.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
@@ -35,7 +36,7 @@ class GraphedSession(ReferenceSession):
 
     def capture(self) -> dict[int, Callable[[], None]]:
         """Graphs of STEPS steps and of one, by their length."""
-        state = [self.clock, *self.params.values()]
+        state = [self.clock, *self._state().values()]
         before = [value.detach().clone() for value in state]
         cuda: Any = torch.cuda
         with cuda.device(self.device):
@@ -55,6 +56,10 @@ class GraphedSession(ReferenceSession):
             for value, saved in zip(state, before, strict=True):
                 value.copy_(saved)
         return {steps: graph.replay for steps, graph in graphs.items()}
+
+    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
+        super().restore(step, state)
+        self.clock.fill_(step)
 
     def advance(self, steps: int) -> None:
         if steps and not self.graphs:

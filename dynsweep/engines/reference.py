@@ -27,6 +27,7 @@ from dynsweep.curvature.ntk import kernel
 from dynsweep.data import load
 from dynsweep.devices import available_memory, available_threads
 from dynsweep.engines.base import Metrics
+from dynsweep.engines.samples import Samples
 from dynsweep.loss import class_weights, sample_losses
 from dynsweep.minibatches import Minibatches
 from dynsweep.models.mlp import ALIGN
@@ -36,8 +37,6 @@ from dynsweep.schedules import factor
 SLICE = 2**26  # numbers that an evaluation holds at a time
 COPIES = 3  # of a layer's activations that autograd and its temporaries hold at a time, about
 MOST_ON_CPU = 32  # small models: more leave the caches
-
-Samples = tuple[Tensor, Tensor, Tensor]
 
 
 class ReferenceSession:
@@ -53,11 +52,8 @@ class ReferenceSession:
         self.classes = data.classes
         self.period = torch.as_tensor(batch.period, device=self.device)
         self.amplitude = torch.as_tensor(batch.amplitude, device=self.device)
-        self.train = self._samples(data.train_inputs, data.train_labels)
-        self.validation = self._samples(data.validation_inputs, data.validation_labels)
-        self.scale = None
-        if data.mean is not None and data.std is not None:
-            self.scale = (self._numbers(data.mean), self._numbers(data.std))
+        self.train = Samples.of(data, "train", self.device, self.dtype)
+        self.validation = Samples.of(data, "validation", self.device, self.dtype)
         self.minibatches = None
         if run.optimizer.batch_size:
             augment = bool(getattr(run.dataset, "augment", False))
@@ -94,38 +90,19 @@ class ReferenceSession:
     def _numbers(self, values: NDArray[np.float64]) -> Tensor:
         return torch.as_tensor(values, device=self.device, dtype=self.dtype)
 
-    def _samples(self, inputs: NDArray[np.generic], labels: NDArray[np.int64]) -> Samples:
-        """Inputs, labels and weights 1/P; points with samples of weight 0 up to whole cache lines.
-
-        As for the hidden units: equal alignment gives equal bits in every batch.
-        """
-        extra = -len(labels) % ALIGN if inputs.ndim == 2 else 0
-        padding = ((0, extra), *[(0, 0)] * (inputs.ndim - 1))
-        shares = np.full(len(labels), 1 / len(labels))
-        moved = torch.as_tensor(np.pad(inputs, padding)).to(self.device)
-        return (
-            moved.to(self.dtype) if moved.is_floating_point() else moved,
-            torch.as_tensor(np.pad(labels, (0, extra))).to(self.device),
-            torch.as_tensor(np.pad(shares, (0, extra))).to(self.device, self.dtype),
-        )
-
-    def _normalised(self, inputs: Tensor) -> Tensor:
-        """Images from bytes to numbers of mean 0 and standard deviation 1."""
-        if self.scale is None:
-            return inputs
-        mean, std = (one.view(-1, 1, 1) for one in self.scale)
-        return (inputs.to(self.dtype) - mean) / std
-
-    def _seen(self, step: int | Tensor) -> Samples:
+    def _seen(self, step: int | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the loss at time ``step`` is of: inputs ``(runs, samples, ...)``, labels
         ``(samples,)`` or ``(runs, samples)``, and shares."""
-        inputs, labels, shares = self.train
         if self.minibatches is None:
-            inputs = self._normalised(inputs)
-            return inputs.expand(self.runs, *inputs.shape), labels, shares
+            return self._shared(self.train)
         index, where = self.minibatches.indices(int(step), self.device)
-        images = self.minibatches.view(self._normalised(inputs[index]), where)
-        return images, labels[index], torch.full_like(shares[:1], 1 / index.shape[1])
+        seen = self.train.chosen(index)
+        return self.minibatches.view(seen.numbers, where), seen.labels, seen.shares
+
+    def _shared(self, samples: Samples) -> tuple[Tensor, Tensor, Tensor]:
+        """The same samples for every run."""
+        inputs = samples.numbers
+        return inputs.expand(self.runs, *inputs.shape), samples.labels, samples.shares
 
     def logits(self, inputs: Tensor, training: bool = False) -> Tensor:
         """``(runs, samples, classes)`` of inputs ``(runs, samples, ...)``."""
@@ -159,10 +136,9 @@ class ReferenceSession:
         Not over a minibatch, and batch norm by its running statistics; ``static``: with equal
         weights.
         """
-        inputs, labels, shares = (one[:samples] for one in self.train)
-        inputs = self._normalised(inputs)
-        logits = self.logits(inputs.expand(self.runs, *inputs.shape))
-        losses = sample_losses(logits, labels, self.run.loss.name) * (shares / shares.sum())
+        inputs, labels, shares = self._shared(self.train[:samples])
+        losses = sample_losses(self.logits(inputs), labels, self.run.loss.name)
+        losses = losses * (shares / shares.sum())
         if not static:
             losses = losses * self.class_weights(step).gather(1, labels.expand(self.runs, -1))
         return losses.sum(dim=-1)
@@ -187,8 +163,8 @@ class ReferenceSession:
             return self.model.forward(dict(params), inputs, self.buffers, False)
 
         params = {name: value.detach() for name, value in self.params.items()}
-        inputs = self.train[0][torch.as_tensor(samples, device=self.device)]
-        return kernel(logits, params, self._normalised(inputs))
+        index = torch.as_tensor(samples, device=self.device)
+        return kernel(logits, params, self.train.chosen(index[None]).numbers[0])
 
     def descend(self, step: int | Tensor) -> None:
         """The step of gradient descent at time ``step``."""
@@ -217,34 +193,31 @@ class ReferenceSession:
 
     @torch.no_grad()
     def evaluate(self) -> Metrics:
-        return Metrics(*self._evaluate(*self.train), *self._evaluate(*self.validation))
+        return Metrics(*self._evaluate(self.train), *self._evaluate(self.validation))
 
     @torch.no_grad()
     def right_answers(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Which training samples each run classifies rightly, ``(runs, samples)``; the labels."""
-        right, _ = self._look(*self.train)
-        return right.cpu().numpy(), self.train[1][self.train[2] > 0].cpu().numpy()
+        right, _ = self._look(self.train)
+        return right.cpu().numpy(), self.train.labels[self.train.real].cpu().numpy()
 
-    def _evaluate(
-        self, inputs: Tensor, labels: Tensor, shares: Tensor
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _evaluate(self, samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean static loss and accuracy."""
-        right, losses = self._look(inputs, labels, shares)
+        right, losses = self._look(samples)
         means = [one.double().mean(dim=-1).cpu().numpy() for one in (losses, right)]
         return means[0], means[1]
 
-    def _look(self, inputs: Tensor, labels: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    def _look(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Whether each sample is classified rightly, and its loss, in slices of bounded memory."""
         size = max(1, SLICE // (self.runs * self.model.footprint * ALIGN)) * ALIGN
         losses, right = [], []
-        for start in range(0, len(labels), size):
-            answers = labels[start : start + size]
-            part = self._normalised(inputs[start : start + size])
-            logits = self.logits(part.expand(self.runs, *part.shape))
+        for start in range(0, len(samples), size):
+            inputs, labels, _ = self._shared(samples[start : start + size])
+            logits = self.logits(inputs)
             finite = logits.isfinite().all(dim=-1)
-            right.append((logits.argmax(dim=-1) == answers) & finite)
-            losses.append(sample_losses(logits, answers, self.run.loss.name))
-        real = shares > 0
+            right.append((logits.argmax(dim=-1) == labels) & finite)
+            losses.append(sample_losses(logits, labels, self.run.loss.name))
+        real = samples.real
         return torch.cat(right, dim=1)[:, real], torch.cat(losses, dim=1)[:, real]
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
