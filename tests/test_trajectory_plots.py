@@ -35,6 +35,7 @@ def frame() -> pd.DataFrame:
         "loss": 1 + 0.5 * np.cos(step / 30),
         "loss_change": np.where(step > 0, 0.01 * np.sin(step) * (phase > 50), np.nan),
         "train_accuracy": np.clip(step / 400, 0.3, 1),
+        "train_accuracy_0": np.clip(step / 300, 0.3, 1),
         "validation_accuracy": np.clip(step / 500, 0.3, 1),
         "sharpness": np.where(sparse, 1 + phase / 50, np.nan),
         "ntk": np.where(sparse, 5.0 + step / 100, np.nan),
@@ -60,10 +61,11 @@ def test_a_run_in_time(frame: pd.DataFrame, tmp_path: Path) -> None:
         "loss $F(W_t, t)$",
         "change of loss $F(t) - F(t-1)$",
         "accuracy",
+        "training accuracy of each class",
         "largest Hessian eigenvalue",
         "largest NTK eigenvalue",
     ]
-    whole, zoom = figure.axes[8:10]
+    whole, zoom = figure.axes[10:12]
     assert entries(zoom) == ["of F(t)", "2/lr = 4"]
     curve, threshold = whole.get_lines()[:2]
     np.testing.assert_array_equal(curve.get_xdata(), np.arange(0, 400, 10))
@@ -90,7 +92,7 @@ def test_files_and_absent_rows(frame: pd.DataFrame, tmp_path: Path) -> None:
 
 def test_the_static_hessian_has_a_line_of_its_own(frame: pd.DataFrame) -> None:
     both = frame.assign(static_sharpness=frame["sharpness"] * 2)
-    assert [c.text for c in present(both)[4].curves] == ["of F(t)", "of the static loss"]
+    assert [c.text for c in present(both)[5].curves] == ["of F(t)", "of the static loss"]
 
 
 def test_gaps_are_not_joined() -> None:

@@ -120,6 +120,9 @@ def present(frame: pd.DataFrame) -> list[Row]:
         Curve("train_accuracy", BLUE, "training"),
         Curve("validation_accuracy", ORANGE, "validation"),
     )
+    by_class = [
+        Curve(f"train_accuracy_{i}", style.CLASSES[i % 8], f"class {i}") for i in range(classes)
+    ]
     hessian = (
         Curve("sharpness", BLUE, "of F(t)"),
         Curve("static_sharpness", ORANGE, "of the static loss"),
@@ -131,6 +134,7 @@ def present(frame: pd.DataFrame) -> list[Row]:
             "change of loss\n$F(t) - F(t-1)$", (Curve("loss_change", BLUE),), gaps=True, zero=True
         ),
         Row("accuracy", accuracies),
+        Row("training accuracy\nof each class", tuple(by_class)),
         Row("largest Hessian\neigenvalue", hessian, log=True, threshold=True),
         Row("largest NTK\neigenvalue", (Curve("ntk", BLUE),)),
     ]
