@@ -48,6 +48,12 @@ def test_bouncing_that_dies_away_is_no_onset() -> None:
     assert math.isnan(crossing(step, curvature, 1.0))
 
 
+def test_bouncing_that_dies_away_slowly_is_no_onset() -> None:
+    """Long above the level: only its magnitude tells that it is not the start of an instability."""
+    step, loss, change, curvature = descent(1.0, 1.9, 1.95, kick=0.3)
+    assert onsets(step, change, curvature, loss=loss, level=1e-6) == []
+
+
 def test_sharpness_at_few_steps_is_interpolated() -> None:
     step, loss, change, curvature = descent(1.0)
     sparse = np.where(step % 50 == 0, curvature, np.nan)
