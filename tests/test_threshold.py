@@ -49,7 +49,7 @@ def test_bouncing_that_dies_away_is_no_onset() -> None:
 
 
 def test_bouncing_that_dies_away_slowly_is_no_onset() -> None:
-    """Long above the level: only its magnitude tells that it is not the start of an instability."""
+    """Long above the level: only its magnitude tells that no instability starts."""
     step, loss, change, curvature = descent(1.0, 1.9, 1.95, kick=0.3)
     assert onsets(step, change, curvature, loss=loss, level=1e-6) == []
 
