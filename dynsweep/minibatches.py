@@ -23,8 +23,13 @@ class Minibatches:
         self.per_epoch = samples // size
         self.epoch = -1
 
-    def _begin(self, epoch: int, device: torch.device) -> None:
-        self.epoch = epoch
+    def begin(self, epoch: int, device: torch.device) -> None:
+        """Draw the order of an epoch, unless it is the present one's.
+
+        Later epochs overwrite the tensors of the first, where a captured graph looks for them.
+        """
+        if epoch == self.epoch:
+            return
 
         def orders(seed: int) -> Tensor:
             generator = seeding.generator(seed, seeding.SHUFFLE, epoch)
@@ -36,20 +41,29 @@ class Minibatches:
             mirror = torch.randint(0, 2, (self.samples, 1), generator=generator)
             return torch.cat([shift, mirror], dim=1)
 
-        self.order = torch.stack([orders(seed) for seed in self.seeds]).to(device)
+        drawn = [torch.stack([orders(seed) for seed in self.seeds])]
         if self.augment:
-            self.views = torch.stack([views(seed) for seed in self.seeds]).to(device)
+            drawn.append(torch.stack([views(seed) for seed in self.seeds]))
+        if self.epoch < 0:
+            self.order, *rest = (one.to(device) for one in drawn)
+            self.views = rest[0] if rest else self.order
+        else:
+            for held, one in zip((self.order, self.views), drawn, strict=False):
+                held.copy_(one)
+        self.epoch = epoch
 
-    def indices(self, step: int, device: torch.device) -> tuple[Tensor, slice]:
+    def indices(self, step: int | Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """The samples of minibatch number ``step``, shape ``(runs, size)``, and their places in
-        the epoch."""
-        epoch, place = divmod(step, self.per_epoch)
-        if epoch != self.epoch:
-            self._begin(epoch, device)
-        where = slice(place * self.size, (place + 1) * self.size)
+        the epoch ``(size,)``.
+
+        A ``step`` on the device is one of the epoch that was begun last.
+        """
+        if isinstance(step, int):
+            self.begin(step // self.per_epoch, device)
+        where = torch.arange(self.size, device=device) + step % self.per_epoch * self.size
         return self.order[:, where], where
 
-    def view(self, images: Tensor, where: slice) -> Tensor:
+    def view(self, images: Tensor, where: Tensor) -> Tensor:
         """Images ``(runs, size, channels, height, width)`` shifted by up to PADDING pixels, with 0
         from outside, and mirrored or not."""
         if not self.augment:

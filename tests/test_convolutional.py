@@ -265,6 +265,8 @@ def test_every_epoch_is_a_new_order_of_all_samples() -> None:
     assert not torch.equal(seen, again)
     alone = Minibatches([1], 10, 3, False)
     torch.testing.assert_close(alone.indices(4, cpu)[0][0], again[1, 3:6])
+    alone.begin(1, cpu)
+    torch.testing.assert_close(alone.indices(torch.tensor(4), cpu)[0][0], again[1, 3:6])
 
 
 def test_augmentation_shifts_and_mirrors() -> None:

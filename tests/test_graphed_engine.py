@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dynsweep.batches import Batch
-from dynsweep.config import RunConfig
+from dynsweep.config import RunConfig, ScheduleConfig
 from dynsweep.engines.graphed import STEPS, GraphedEngine, GraphedSession
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.loss import class_weights
@@ -61,6 +61,24 @@ def test_time_on_the_device_changes_no_bit(make_run: Make, precision: str) -> No
         assert np.array_equal(value, rehearsed.weights()[name])
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "piecewise"])
+def test_minibatches_and_schedules_change_no_bit(make_run: Make, schedule: str) -> None:
+    """Across epochs, from time on the device; momentum, weight decay and warm-up included."""
+    settings = {
+        "width": 20, "samples_per_class": 25, "epochs": 9, "batch_size": 15, "momentum": 0.9,
+        "nesterov": True, "weight_decay": 0.01, "lr": 0.1,
+        "schedule": ScheduleConfig(schedule, warmup=0.2, milestones=(0.5,)),
+    }  # fmt: skip
+    batch = Batch(tuple(make_run(**settings, period=7 + i, seed=i) for i in range(3)))
+    rehearsed, reference = Rehearsal(batch, "cpu"), ReferenceEngine().begin(batch, "cpu")
+    for steps in (1, 3, 33, 8):
+        rehearsed.advance(steps)
+    reference.advance(45)
+    assert rehearsed.step == rehearsed.clock == batch.steps == 45
+    for name, value in reference.weights().items():
+        assert np.array_equal(value, rehearsed.weights()[name])
+
+
 def test_goes_on_from_a_state(make_run: Make) -> None:
     batch = Batch((make_run(width=20, samples_per_class=9, momentum=0.9, lr=0.1),))
     whole, first, second = (Rehearsal(batch, "cpu") for _ in range(3))
@@ -76,7 +94,8 @@ def test_goes_on_from_a_state(make_run: Make) -> None:
 def test_obstacle_without_cuda(make_run: Make) -> None:
     assert GraphedEngine().obstacle(make_run(), "cpu") == "needs device=cuda"
     assert GraphedEngine().obstacle(make_run(), "cuda:0") is None
-    assert "batch_size" in str(GraphedEngine().obstacle(make_run(batch_size=10), "cuda:0"))
+    followed = make_run(schedule=ScheduleConfig("sharpness"))
+    assert "sharpness" in str(GraphedEngine().obstacle(followed, "cuda:0"))
 
 
 @needs_cuda

@@ -16,6 +16,7 @@ from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
 from dynsweep.devices import available_memory
 from dynsweep.engines.reference import ReferenceSession, memory
+from dynsweep.schedules import factor
 
 STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
 
@@ -27,6 +28,9 @@ class GraphedSession(ReferenceSession):
         super().__init__(batch, device)
         self.clock = torch.zeros((), dtype=torch.int64, device=self.device)
         self.graphs: dict[int, Callable[[], None]] = {}
+        schedule = self.run.optimizer.schedule
+        rates = [factor(schedule, step, self.steps) for step in range(self.steps)]
+        self.rates = torch.tensor(rates, device=self.device, dtype=self.dtype)
 
     def take(self, steps: int) -> None:
         """``steps`` steps from the time that the clock shows, with no word from the host."""
@@ -62,15 +66,21 @@ class GraphedSession(ReferenceSession):
         self.clock.fill_(step)
 
     def advance(self, steps: int) -> None:
-        if steps and not self.graphs:
-            self.graphs = self.capture()
-        for _ in range(steps // STEPS):
-            self.graphs[STEPS]()
-        for _ in range(steps % STEPS):
-            self.graphs[1]()
+        end = self.step + steps
+        while self.step < end:
+            some = end - self.step
+            if self.minibatches is not None:  # the order of samples is the host's
+                epoch, place = divmod(self.step, self.minibatches.per_epoch)
+                self.minibatches.begin(epoch, self.device)
+                some = min(some, self.minibatches.per_epoch - place)
+            self.graphs = self.graphs or self.capture()
+            for _ in range(some // STEPS):
+                self.graphs[STEPS]()
+            for _ in range(some % STEPS):
+                self.graphs[1]()
+            self.step += some
         if self.device.type == "cuda":  # else the driver would measure, and pile up, launches
             torch.cuda.synchronize(self.device)
-        self.step += steps
 
 
 class GraphedEngine:
@@ -81,10 +91,8 @@ class GraphedEngine:
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if not device.startswith("cuda"):
             return "needs device=cuda"
-        if run.optimizer.batch_size:
-            return "trains on full batches, not with optimizer.batch_size"
-        if run.optimizer.schedule.name != "constant" or run.optimizer.schedule.warmup:
-            return "trains with optimizer.schedule.name=constant and no warm-up"
+        if run.optimizer.schedule.name == "sharpness":
+            return "cannot measure the sharpness that optimizer.schedule.name=sharpness needs"
         return None
 
     def batch_size(self, run: RunConfig, device: str) -> int:

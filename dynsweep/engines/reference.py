@@ -78,7 +78,8 @@ class ReferenceSession:
             self._numbers(batch.weight_decay),
             run.optimizer.nesterov,
         )
-        self.rate = torch.ones_like(self.optimizer.lr)
+        self.rate = torch.ones_like(self.lr)  # of the schedule that follows the sharpness
+        self.rates = torch.ones(0)  # of the others at every step, where time is on the device
         if self.device.type == "cpu":
             # The simple model's matrices are so small that threads cost more than they bring.
             small = isinstance(run.model, MLPConfig)
@@ -95,7 +96,7 @@ class ReferenceSession:
         ``(samples,)`` or ``(runs, samples)``, and shares."""
         if self.minibatches is None:
             return self._shared(self.train)
-        index, where = self.minibatches.indices(int(step), self.device)
+        index, where = self.minibatches.indices(step, self.device)
         seen = self.train.chosen(index)
         return self.minibatches.view(seen.numbers, where), seen.labels, seen.shares
 
@@ -184,6 +185,8 @@ class ReferenceSession:
             return self.rate
         if schedule.name == "constant" and not schedule.warmup:
             return 1.0
+        if isinstance(step, Tensor):
+            return self.rates[step]
         return factor(schedule, int(step), self.steps)
 
     def advance(self, steps: int) -> None:
