@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from dynsweep.devices import resolve_device
 from dynsweep.engines import Engine, choose
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
+from dynsweep.outcomes import result
 from dynsweep.progress import Progress
 from dynsweep.results.store import (
     COMPLETED,
@@ -33,6 +34,7 @@ from dynsweep.results.store import (
     finished,
     read,
     write_weights,
+    writers,
 )
 from dynsweep.results.trajectories import WEIGHTS, write_snapshots, write_trajectory
 from dynsweep.training import Outcome, train
@@ -40,12 +42,13 @@ from dynsweep.training import Outcome, train
 log = logging.getLogger(__name__)
 
 
-class RunFailed(RuntimeError):
-    """A run raised; the text is its error in one line."""
-
-
-def check(jobs: Sequence[Job]) -> list[RunConfig]:
+def check(jobs: Sequence[Job], here: bool = True) -> list[RunConfig]:
     """The typed config of every job.
+
+    Args:
+        jobs: composed jobs.
+        here: whether they will be trained on a machine like this one; else CUDA is taken on
+            trust.
 
     Raises:
         ConfigError: for the first setting that is out of range, or cannot be had here.
@@ -53,7 +56,8 @@ def check(jobs: Sequence[Job]) -> list[RunConfig]:
     runs = [run_config(job.config) for job in jobs]
     for positions in group(runs):
         first = runs[positions[0]]
-        choose(first, resolve_device(first.device))
+        if here or first.device == "cpu":
+            choose(first, resolve_device(first.device))
         _check_data(first)
     return runs
 
@@ -67,46 +71,57 @@ def _check_data(run: RunConfig) -> None:
         raise ConfigError("optimizer.batch_size", size, allowed)
 
 
-def run_jobs(jobs: Sequence[Job], directory: str | Path) -> list[Any]:
+def run_jobs(
+    jobs: Sequence[Job],
+    directory: str | Path,
+    label: str = "",
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int], Progress] = Progress,
+) -> list[Any]:
     """Train what ``directory`` does not hold yet; return each job's objective or its error.
 
     Args:
         jobs: composed jobs; all are checked before the first is trained.
         directory: of the store, see :mod:`dynsweep.results.store`.
+        label: begins the names of the files written; of those there already only the files
+            that bear it are looked at. The workers that share a sweep have one each.
+        stop: asked a few times a second; once true, the batch in flight is saved and
+            :class:`~dynsweep.training.Preempted` raised.
+        progress: makes what counts the runs, from their number.
 
     Returns:
         In the order of ``jobs``: the run's ``objective`` (see :class:`RunConfig`), or a
-        :class:`RunFailed`.
+        :class:`~dynsweep.outcomes.RunFailed`.
     """
     runs = check(jobs)
-    sweep = _Sweep(jobs, runs, directory)
-    sweep.train_missing()
+    sweep = _Sweep(jobs, runs, directory, label, stop)
+    sweep.train_missing(progress)
     return [sweep.result(position) for position in range(len(jobs))]
 
 
 class _Sweep:
     def __init__(
-        self, jobs: Sequence[Job], runs: Sequence[RunConfig], directory: str | Path
+        self,
+        jobs: Sequence[Job],
+        runs: Sequence[RunConfig],
+        directory: str | Path,
+        label: str,
+        stop: Callable[[], bool],
     ) -> None:
         self.jobs, self.runs = jobs, runs
         self.directory = Path(directory)
+        self.label, self.stop = label, stop
         self.ids = [run.identity() for run in runs]
-        self.store = Store(directory)
+        self.store = Store(directory, label)
         self.outcomes: dict[str, Record | dict[str, Any]] = {}
-        self.limits: dict[int, int] = {}
 
     def result(self, position: int) -> Any:
         outcome = self.outcomes[self.ids[position]]
         if isinstance(outcome, Record):
-            if outcome.status == FAILED:
-                return RunFailed(outcome.error)
-            return outcome.metrics[self.runs[position].objective]
-        if outcome["status"] == FAILED:
-            return RunFailed(outcome["error"])
-        value = outcome[self.runs[position].objective]
-        return float("nan") if value is None else value
+            outcome = {"status": outcome.status, "error": outcome.error, **outcome.metrics}
+        return result(outcome, self.runs[position])
 
-    def train_missing(self) -> None:
+    def train_missing(self, progress: Callable[[int], Progress]) -> None:
         self._take_over()
         todo = self._missing(range(len(self.jobs)))
         held = len(self.jobs) - len(todo)
@@ -115,24 +130,24 @@ class _Sweep:
         if not todo:
             return
         try:
-            with Progress(len(todo)) as progress:
+            with progress(len(todo)) as counter:
                 for positions in group([self.runs[position] for position in todo]):
-                    self._train_group([todo[index] for index in positions], progress)
+                    self._train_group([todo[index] for index in positions], counter)
         finally:
             self.store.close()
 
     def _take_over(self) -> None:
         """Learn what the directory holds; failed runs only count where they are not retried."""
-        self.outcomes.update(finished(self.directory))
+        self.outcomes.update(finished(self.directory, self.label))
         if any(not run.retry_failed for run in self.runs):
             retry = {i: run.retry_failed for i, run in zip(self.ids, self.runs, strict=True)}
-            for entry in read(self.directory):
+            for entry in read(self.directory, self.label):
                 if not retry.get(entry["id"], True):
                     self.outcomes.setdefault(entry["id"], entry)
         self._writers = self._count_writers()
 
     def _count_writers(self) -> int:
-        return sum(1 for _ in (self.directory / "runs").glob("*.jsonl"))
+        return len(writers(self.directory, self.label))
 
     def _missing(self, positions: Sequence[int]) -> list[int]:
         """Those of ``positions`` without an outcome; equal runs once."""
@@ -156,7 +171,7 @@ class _Sweep:
         while waiting:
             # Another process may work on the same directory: what it has finished is not missing.
             if self._count_writers() > self._writers + self.store.started:
-                self.outcomes.update(finished(self.directory))
+                self.outcomes.update(finished(self.directory, self.label))
                 still = self._missing(waiting)
                 progress.advance(len(waiting) - len(still))
                 waiting = still
@@ -183,7 +198,7 @@ class _Sweep:
             progress.advance(steps * len(positions) / batch.steps)
 
         try:
-            outcome = train(batch, engine, device, on_steps, checkpoint)
+            outcome = train(batch, engine, device, on_steps, checkpoint, self.stop)
         except Exception as error:
             progress.advance(-trained)
             checkpoint.remove()

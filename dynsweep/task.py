@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -26,7 +26,7 @@ class Stop(SystemExit):
 
 
 class Task:
-    """The task function of the ``dynsweep`` app; a :class:`FusibleTask`.
+    """The task function of the ``dynsweep`` app; a :class:`SpreadableTask`.
 
     PyTorch is imported only when runs are checked or trained.
 
@@ -64,16 +64,26 @@ class Task:
             raise Stop(1, result)
         return result
 
-    def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> None:
+    def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig, here: bool = True) -> None:
         for job in jobs:
             run_config(job.config)  # so that what is out of range is told at once
-        sweep_module().check(jobs)
+        sweep_module().check(jobs, here)
         self._note(sweep.hydra.sweep.dir, multirun=True)
 
     def run_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> list[Any]:
+        from dynsweep.distributed.crew import run_together
+
         self._note(sweep.hydra.sweep.dir, multirun=True)
-        results: list[Any] = sweep_module().run_jobs(jobs, sweep.hydra.sweep.dir)
-        return results
+        workers = OmegaConf.select(sweep, "hydra.launcher.workers")
+        return run_together(jobs, sweep.hydra.sweep.dir, workers)
+
+    def spread_jobs(
+        self, jobs: Sequence[Job], sweep: DictConfig, kind: str, settings: Mapping[str, Any]
+    ) -> list[Any]:
+        from dynsweep.distributed.cluster import run_on
+
+        self._note(sweep.hydra.sweep.dir, multirun=True)
+        return run_on(kind, jobs, sweep.hydra.sweep.dir, settings)
 
     def _note(self, directory: str, multirun: bool) -> None:
         self.multirun = multirun

@@ -20,6 +20,10 @@ from dynsweep.trajectory import Trajectory
 CHUNK_SECONDS = 0.25
 
 
+class Preempted(BaseException):
+    """The training was asked to stop, and has saved what it had; no error of any run."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a batch ended.
@@ -45,10 +49,14 @@ def train(
     device: str,
     on_steps: Callable[[int], None] = lambda steps: None,
     checkpoint: Checkpoint | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train ``batch`` to its last step; ``on_steps`` hears of every chunk.
 
     With a ``checkpoint``, the training goes on from it if there is one, and saves itself there.
+
+    Raises:
+        Preempted: soon after ``stop`` returns true, with everything saved in ``checkpoint``.
     """
     start = time.perf_counter()
     session, observer = engine.begin(batch, device), Observer(batch, device)
@@ -60,20 +68,23 @@ def train(
         start -= before.seconds
         on_steps(before.step)
     chunk = 16
-    for stop in observer.stops:
-        while session.step < stop:
-            taken = min(chunk, stop - session.step)
+    for halt in observer.stops:
+        while session.step < halt:
+            taken = min(chunk, halt - session.step)
             tick = time.perf_counter()
             session.advance(taken)
             seconds = max(time.perf_counter() - tick, 1e-9)
             on_steps(taken)
             # At most fourfold at a time: first chunks also pay for compilation and cold caches.
             chunk = max(1, min(4 * chunk, int(taken * CHUNK_SECONDS / seconds)))
-            if checkpoint and checkpoint.due() and session.step < steps:
+            stopping = stop()
+            if checkpoint and (stopping or checkpoint.due()) and session.step < steps:
                 so_far = time.perf_counter() - start
                 trajectory = observer.trajectory
                 checkpoint.save(Snapshot(session.step, so_far, session.state(), trajectory))
-        if session.step == stop:
+            if stopping and session.step < steps:
+                raise Preempted
+        if session.step == halt:
             observer.record(session)
     metrics, weights = session.evaluate(), session.weights()
     finite = np.isfinite(metrics.train_loss)

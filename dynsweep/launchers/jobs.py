@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,8 +31,11 @@ class FusibleTask(Protocol):
         """One job, as any Hydra launcher runs it."""
         ...
 
-    def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> None:
-        """Raise ``ConfigError`` if any job has a setting out of range; nothing is run."""
+    def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig, here: bool = True) -> None:
+        """Raise ``ConfigError`` if any job has a setting out of range; nothing is run.
+
+        ``here``: whether the jobs will be run on a machine like this one.
+        """
         ...
 
     def run_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> list[Any]:
@@ -42,4 +45,15 @@ class FusibleTask(Protocol):
             jobs: all jobs of this launch.
             sweep: the master config, as Hydra gives it to launchers (``sweep.hydra.sweep.dir``).
         """
+        ...
+
+
+@runtime_checkable
+class SpreadableTask(FusibleTask, Protocol):
+    """A fusible task whose jobs can be shared among the tasks of a cluster."""
+
+    def spread_jobs(
+        self, jobs: Sequence[Job], sweep: DictConfig, kind: str, settings: Mapping[str, Any]
+    ) -> list[Any]:
+        """As ``run_jobs``, in a pool (``slurm``, ``local``) with the launcher's settings."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from dynsweep.launchers.tree import TreeWriter
 
 log = logging.getLogger(__name__)
 
+Together = Callable[[Sequence[Job], DictConfig], list[Any]]
+
 _CHDIR = (
     "Future Hydra versions will no longer change working directory at job runtime by default.\n"
     "See https://hydra.cc/docs/1.2/upgrades/1.1_to_1.2/changes_to_job_working_dir/"
@@ -49,15 +51,22 @@ class Launch:
         task: the task function; all jobs are handed over together if it is a ``FusibleTask``.
         config: the multirun's config.
         job_dirs: whether a ``FusibleTask``'s jobs get directories as from Hydra's own launcher.
+        together: runs all jobs of a ``FusibleTask``; its ``run_jobs`` if not given.
     """
 
     def __init__(
-        self, context: HydraContext, task: TaskFunction, config: DictConfig, job_dirs: bool
+        self,
+        context: HydraContext,
+        task: TaskFunction,
+        config: DictConfig,
+        job_dirs: bool,
+        together: Together | None = None,
     ) -> None:
         self.task = task
         self.config = config
         self.job_dirs = job_dirs
         self.composer = Composer(context.config_loader, config)  # type: ignore[arg-type]
+        self.together = together
         self._callbacks: Callbacks | None = None
         if context.callbacks.callbacks:
             self._callbacks = context.callbacks
@@ -68,7 +77,8 @@ class Launch:
         setup_globals()
         self._configure_log()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
-        log.info(f"Launching {len(job_overrides)} jobs locally")
+        where = "" if self.together else " locally"
+        log.info(f"Launching {len(job_overrides)} jobs{where}")
         jobs = []
         for number, overrides in enumerate(job_overrides, first_number):
             if len(job_overrides) <= _LISTED:
@@ -94,7 +104,8 @@ class Launch:
         configs = [job.config() for job in jobs] if self._callbacks else []
         for config in configs:
             self._notify(config)
-        results = self.task.run_jobs(handed, self.config)
+        run = self.together or self.task.run_jobs
+        results = run(handed, self.config)
         if len(results) != len(jobs):
             raise RuntimeError(f"run_jobs returned {len(results)} results for {len(jobs)} jobs")
         for done, result in zip(returns, results, strict=True):

@@ -76,7 +76,9 @@ class Sweep:
         composed = [composer.compose(overrides, number) for number, overrides in enumerate(jobs)]
         if isinstance(self.task, FusibleTask):
             handed = [Job(job.number, job.overrides, job.settings()) for job in composed]
-            self.task.check_jobs(handed, self.config)
+            # Stock launchers cannot be asked; one for Slurm has it in its name.
+            here = getattr(self.launcher, "here", "Slurm" not in type(self.launcher).__name__)
+            self.task.check_jobs(handed, self.config, here)
 
 
 def grid(overrides: Sequence[Override]) -> list[list[str]]:

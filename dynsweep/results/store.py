@@ -56,13 +56,18 @@ class Record:
 
 
 class Store:
-    """Writer of one process into a sweep directory; the file appears with the first record."""
+    """Writer of one process into a sweep directory; the file appears with the first record.
 
-    def __init__(self, directory: str | Path) -> None:
+    Args:
+        directory: of the sweep.
+        label: begins the names of this writer's files; by it :func:`read` finds them again.
+    """
+
+    def __init__(self, directory: str | Path, label: str = "") -> None:
         self.directory = Path(directory)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         host = socket.gethostname().split(".")[0]
-        self.name = f"{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.name = f"{label}{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
         self.started = False
         self._file: int | None = None
         self._files = 0
@@ -151,14 +156,23 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read(directory: str | Path) -> Iterator[dict[str, Any]]:
+def writers(directory: str | Path, label: str = "") -> list[Path]:
+    """The files of records; with a ``label``, of the writers that bear it."""
+    return sorted((Path(directory) / "runs").glob(f"{label}*.jsonl"))
+
+
+def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
     """All records of a sweep directory, as written: a run may occur more than once.
+
+    Args:
+        directory: of the sweep.
+        label: only of the writers that bear it.
 
     Yields:
         One dict per record: its own fields, its batch's shared ones, and ``config`` with all
         settings by dotted name. Metrics that were not finite are ``None``.
     """
-    for path in sorted((Path(directory) / "runs").glob("*.jsonl")):
+    for path in writers(directory, label):
         head: dict[str, Any] = {}
         with path.open("rb") as file:
             for line in file:
@@ -171,9 +185,9 @@ def read(directory: str | Path) -> Iterator[dict[str, Any]]:
                     yield {**head, **entry, "config": {**head["config"], **entry["config"]}}
 
 
-def finished(directory: str | Path) -> dict[str, dict[str, Any]]:
+def finished(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]]:
     """The latest record of every run that completed or diverged, by run id."""
-    return {entry["id"]: entry for entry in read(directory) if entry["status"] in FINISHED}
+    return {entry["id"]: entry for entry in read(directory, label) if entry["status"] in FINISHED}
 
 
 def write_weights(

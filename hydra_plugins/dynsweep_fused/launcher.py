@@ -22,11 +22,13 @@ class FusedLauncherConf:
     """Settings of ``hydra.launcher``.
 
     ``job_dirs``: also write a directory with Hydra's ``.hydra`` folder for every job of a task
-    that takes all jobs together (others always get theirs).
+    that takes all jobs together (others always get theirs). ``workers``: processes that share
+    the jobs; by default one for each GPU, and one on a machine without.
     """
 
     _target_: str = "hydra_plugins.dynsweep_fused.launcher.FusedLauncher"
     job_dirs: bool = False
+    workers: int | None = None
 
 
 ConfigStore.instance().store(
@@ -37,7 +39,8 @@ ConfigStore.instance().store(
 class FusedLauncher(Launcher):
     """Runs jobs in this process, in one call if the task allows it; see ``launchers.launch``."""
 
-    def __init__(self, job_dirs: bool = False) -> None:
+    def __init__(self, job_dirs: bool = False, workers: int | None = None) -> None:
+        # The task reads the number of workers from the config.
         self.job_dirs = job_dirs
         self.work: Launch | None = None
 
