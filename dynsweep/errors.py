@@ -83,6 +83,8 @@ def _unknown(key: str, cause: BaseException | None) -> str:
         return f"nothing to replace here; to add it, type +{key}=..."
     prefix, _, name = key.rpartition(".")
     known = sorted(str(name) for name in parent)
+    if not known:
+        return f"nothing to replace here; to add it, type +{key}=..."
     return no_such(name, known, f" in {prefix}" if prefix else "")
 
 

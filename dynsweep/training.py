@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from dynsweep.checkpoints import Checkpoint, Snapshot
 from dynsweep.engines.base import Engine, Metrics
 from dynsweep.observers import Observer
 from dynsweep.trajectory import Trajectory
+
+log = logging.getLogger(__name__)
 
 # A chunk lasts about this long: short enough for Ctrl-C and a smooth progress bar, long enough
 # that an engine which keeps weights in registers is not made to give them up often.
@@ -66,6 +69,7 @@ def train(
         for step, columns in before.trajectory.items():
             observer.trajectory.add(step, columns)
         start -= before.seconds
+        log.info("Going on from step %d", before.step)
         on_steps(before.step)
     chunk = 16
     for halt in observer.stops:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NODES = ("n1", "n2", "n3")
+MARK = "SLURM_TEST_DAEMON"
 CONFIG = """\
 ClusterName=dynsweep
 SlurmctldHost=localhost
@@ -114,9 +115,11 @@ class Cluster:
         self._daemon(node, "slurmd", "-D", "-N", node)
 
     def _daemon(self, name: str, *command: str) -> None:
+        # What a slurmd starts inherits the mark, by which it is found again.
+        env = {**self.env, MARK: name}
         with open(self.root / "log" / f"{name}.out", "ab") as out:
             self.daemons[name] = subprocess.Popen(
-                command, env=self.env, stdout=out, stderr=out, start_new_session=True
+                command, env=env, stdout=out, stderr=out, start_new_session=True
             )
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -132,23 +135,19 @@ class Cluster:
         return dict(line.split("|") for line in lines)
 
     def processes(self, node: str) -> list[int]:
-        """What runs on a node: its tasks and what watches over them."""
-        found = []
+        """What runs on a node; those that watch over tasks first, lest they tell of their end."""
+        watchers, others = [], []
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 variables = (folder / "environ").read_bytes().split(b"\0")
-                command = (folder / "cmdline").read_bytes().split(b"\0")
-                here = f"SLURMD_NODENAME={node}".encode() in variables
-                conf = f"SLURM_CONF={self.root}/slurm.conf".encode() in variables
-                steps = command[0].startswith(b"slurmstepd")
-                if conf and (here or (steps and self._spool(folder, node))):
-                    found.append(int(folder.name))
-        return found
-
-    def _spool(self, process: Path, node: str) -> bool:
-        """Whether a slurmstepd belongs to the node: it was started by the node's slurmd."""
-        parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-        return parent == self.daemons[node].pid
+                if f"SLURM_CONF={self.root}/slurm.conf".encode() not in variables:
+                    continue
+                command = (folder / "cmdline").read_bytes()
+                if f"{MARK}={node}".encode() in variables and command.startswith(b"slurmstepd"):
+                    watchers.append(int(folder.name))
+                elif f"SLURMD_NODENAME={node}".encode() in variables:
+                    others.append(int(folder.name))
+        return watchers + others
 
     def fail(self, node: str) -> None:
         """The node dies with all that runs on it, as when its power is cut."""

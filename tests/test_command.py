@@ -171,6 +171,8 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
         [*COMMAND, *arguments],
         cwd=tmp_path, env=ENVIRONMENT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # A shell's background jobs, such as this test run may be, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 

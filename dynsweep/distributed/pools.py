@@ -135,8 +135,7 @@ class SlurmPool:
             yield [_task(share, job) for share, job in zip(piece, jobs, strict=True)]
 
     def states(self, tasks: Sequence[Task]) -> dict[str, TaskState]:
-        found = slurm.states(task.job for task in tasks)
-        return {task.share: found[task.job] for task in tasks if task.job in found}
+        return by_share(tasks, slurm.states(task.job for task in tasks))
 
     def cancel(self, tasks: Sequence[Task]) -> None:
         slurm.cancel(task.job for task in tasks)
@@ -172,7 +171,7 @@ class LocalPool:
 
     def _start(self) -> None:
         """Start waiting tasks in free slots."""
-        busy = {slot for job, slot in self._slot.items() if _alive(job)}
+        busy = {slot for job, slot in self._slot.items() if alive(job)}
         for slot in [slot for slot in range(self.slots) if slot not in busy]:
             if not self._waiting:
                 return
@@ -202,7 +201,7 @@ class LocalPool:
         self._start()
         found = {}
         for task in tasks:
-            if task.job and _alive(task.job):
+            if task.job and alive(task.job):
                 found[task.share] = TaskState("RUNNING")
             elif any(task is one for one, _ in self._waiting):
                 found[task.share] = TaskState("PENDING", "waits for its turn")
@@ -215,7 +214,12 @@ class LocalPool:
                 self._jobs[task.job].cancel()
 
 
-def _alive(job: str) -> bool:
+def by_share(tasks: Sequence[Task], found: Mapping[str, TaskState]) -> dict[str, TaskState]:
+    """States of tasks, from states of jobs."""
+    return {task.share: found[task.job] for task in tasks if task.job in found}
+
+
+def alive(job: str) -> bool:
     """Whether the process that controls a local task runs (its id is the job's)."""
     try:
         return b"submitit" in Path(f"/proc/{job}/cmdline").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 EXAMPLES = """\
@@ -12,6 +13,7 @@ examples:
   dynsweep-aggregate DIR --x width --y lr --metric gain_validation_accuracy
   dynsweep-aggregate DIR --where model.init=glorot --output outputs/glorot
   dynsweep-aggregate DIR --decision amplitude=1 --decision period=100,amplitude=20,seed=2
+  dynsweep-aggregate DIR --status
   dynsweep-aggregate DIR_1 DIR_2 --output outputs/both
 """
 
@@ -71,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
         "--formats", metavar="LIST", default="png,pdf", help="png, pdf, svg (default: png,pdf)"
     )
     made.add_argument("--no-figures", action="store_true", help="write the tables only")
+    made.add_argument(
+        "--status",
+        action="store_true",
+        help="write nothing; tell how many runs are done, running, pending, failed or missing, "
+        "and which tasks of a cluster are still at work",
+    )
     return made
 
 
@@ -78,6 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command. Exit status: 0, or 2 for an option that does not fit the records."""
     made = parser()
     options = made.parse_intermixed_args(arguments)
+    if options.status:
+        _tell_status(options.directories, made)
+        return
     # Pandas takes half a second: --help and typing errors should not wait for it.
     from dynsweep.results.aggregate import DEFAULT_FIGURES, aggregate
     from dynsweep.results.select import AggregateError
@@ -99,6 +110,15 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         made.error(f"{error.filename}: {error.strerror}")
     sys.stdout.write(summary.text() + "\n")
+
+
+def _tell_status(directories: list[str], made: argparse.ArgumentParser) -> None:
+    from dynsweep.distributed.status import report
+
+    for directory in directories:
+        if not Path(directory).is_dir():
+            made.error(f"{directory}: no such directory")
+        print(report(Path(directory)))
 
 
 def _listed(texts: list[str]) -> list[str]:

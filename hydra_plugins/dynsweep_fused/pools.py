@@ -93,7 +93,7 @@ class _PoolLauncher(Launcher):
             else value
             for name, value in settings.items()
         }
-        self.job_dirs = self.settings.pop("job_dirs", False)
+        self.job_dirs = bool(self.settings.pop("job_dirs", False))
         self.task: TaskFunction | None = None
         self.work: Launch | None = None
 
