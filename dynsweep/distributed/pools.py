@@ -178,7 +178,7 @@ class LocalPool:
             task, path = self._waiting.pop(0)
             self._executor.update_parameters(**self._given, **self._gpus(slot))
             threads = self.settings["cpus_per_task"] or max(1, available_threads() // self.slots)
-            with _environment("OMP_NUM_THREADS", str(threads)):
+            with _environment("OMP_NUM_THREADS", str(threads)), _output_closed():
                 job = self._executor.submit(Worker(path))
             task.job, task.log = job.job_id, str(job.paths.stderr)
             self._jobs[task.job] = job
@@ -254,3 +254,20 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextlib.contextmanager
+def _output_closed() -> Iterator[None]:
+    """Processes started here do not hold this one's output open: whoever reads it through a
+    pipe need not wait for tasks that outlive the command."""
+    kept = [os.dup(1), os.dup(2)]
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for handle in (*kept, nothing):
+            os.close(handle)
