@@ -55,7 +55,8 @@ class Progress:
         if now - self._last >= LINE_SECONDS:
             self._last = now
             rate = self.done / (now - self._start)
-            left = (self.runs - self.done) / rate if rate > 0 else float("inf")
+            # The first runs' compilation says nothing of how long the others take.
+            left = (self.runs - self.done) / rate if self.done >= 0.5 else float("inf")
             log.info(
                 "%.0f of %d runs, %.3g runs/s, %s left", self.done, self.runs, rate, clock(left)
             )
