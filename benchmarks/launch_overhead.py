@@ -38,7 +38,7 @@ class Together:
     def __call__(self, cfg: DictConfig) -> float:
         return 0.0
 
-    def check_jobs(self, jobs: Sequence[Any], sweep: DictConfig) -> None:
+    def check_jobs(self, jobs: Sequence[Any], sweep: DictConfig, here: bool = True) -> None:
         pass
 
     def run_jobs(self, jobs: Sequence[Any], sweep: DictConfig) -> list[Any]:

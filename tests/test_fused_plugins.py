@@ -142,7 +142,7 @@ class Together:
     def __call__(self, cfg: DictConfig) -> Any:
         return self._run(OmegaConf.to_container(cfg, resolve=True))
 
-    def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> None:
+    def check_jobs(self, jobs: Sequence[Job], sweep: DictConfig, here: bool = True) -> None:
         self.checked += jobs
         for job in jobs:
             if job.config["a"] == "bad":

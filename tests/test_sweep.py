@@ -15,6 +15,7 @@ from dynsweep.config import RunConfig
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
 from dynsweep.results.frame import load_frame
+from dynsweep.outcomes import RunFailed
 from dynsweep.results.store import load_weights, read
 from dynsweep.results.trajectories import load_trajectories
 
@@ -87,13 +88,13 @@ def test_a_failing_run_is_recorded_and_the_others_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(MLP, "init", broken)
         values = sweep.run_jobs(jobs(), tmp_path)
-    assert isinstance(values[3], sweep.RunFailed)
+    assert isinstance(values[3], RunFailed)
     frame = load_frame([tmp_path]).set_index("seed")
     assert frame["status"].to_dict() == {i: "failed" if i == 3 else "completed" for i in range(6)}
     assert frame.loc[3, "error"] == "RuntimeError: no weights for seed 3"
     # Without a retry the failure stands; by default it is tried again, and now succeeds.
     kept = sweep.run_jobs(jobs(retry_failed=False), tmp_path)
-    assert isinstance(kept[3], sweep.RunFailed)
+    assert isinstance(kept[3], RunFailed)
     healed = sweep.run_jobs(jobs(), tmp_path)
     assert healed[:3] + healed[4:] == values[:3] + values[4:]
     assert (load_frame([tmp_path])["status"] == "completed").all()
