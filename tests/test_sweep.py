@@ -14,8 +14,8 @@ from dynsweep import observers, sweep, training
 from dynsweep.config import RunConfig
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
-from dynsweep.results.frame import load_frame
 from dynsweep.outcomes import RunFailed
+from dynsweep.results.frame import load_frame
 from dynsweep.results.store import load_weights, read
 from dynsweep.results.trajectories import load_trajectories
 
