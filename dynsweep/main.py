@@ -95,7 +95,7 @@ def _report(task: Task) -> None:
         if any(Path(directory, "runs").glob("*.jsonl")):
             from dynsweep.results.aggregate import aggregate
 
-            print(aggregate([directory]).text())
+            print(aggregate([directory], html=task.report).text())
 
 
 if __name__ == "__main__":

@@ -33,11 +33,13 @@ class Task:
     Attributes:
         directories: where this process recorded runs, or had others record them.
         multirun: whether they are sweep directories.
+        report: whether their page is wanted.
     """
 
     def __init__(self) -> None:
         self.directories: list[Path] = []
         self.multirun = False
+        self.report = False
 
     def __call__(self, cfg: DictConfig) -> Any:
         from hydra.core.hydra_config import HydraConfig
@@ -69,6 +71,7 @@ class Task:
             run_config(job.config)  # so that what is out of range is told at once
         sweep_module().check(jobs, here)
         self._note(sweep.hydra.sweep.dir, multirun=True)
+        self.report = any(job.config["report"] for job in jobs)
 
     def run_jobs(self, jobs: Sequence[Job], sweep: DictConfig) -> list[Any]:
         from dynsweep.distributed.crew import run_together

@@ -43,6 +43,7 @@ class RunConfig:
     save_weights: bool = True
     checkpoint_minutes: float = 5.0
     retry_failed: bool = True
+    report: bool = True
     objective: str = "validation_accuracy"
 
     def check(self) -> None:

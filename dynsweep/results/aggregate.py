@@ -53,6 +53,7 @@ def aggregate(
     where: str | None = None,
     formats: Sequence[str] = ("png", "pdf"),
     figures: bool = True,
+    html: bool = False,
 ) -> Summary:
     """Write ``results.csv``, ``cells.csv`` and figures of the runs recorded so far.
 
@@ -67,6 +68,7 @@ def aggregate(
         where: runs that figures are drawn of, like ``width=100``; the tables hold all.
         formats: of the figures, out of ``FORMATS``.
         figures: whether to draw any.
+        html: whether to write the interactive ``report.html``.
 
     Raises:
         AggregateError: a directory without records, or an option that does not fit them.
@@ -105,6 +107,12 @@ def aggregate(
         for name, figure in _figures(shown, drawn, axes, metrics, wanted_runs, summary):
             for form in formats:
                 summary.files.append(style.save(figure, summary.output / f"{name}.{form}"))
+    if html and len(frame):
+        from dynsweep.report.page import write_page
+
+        path, notes = write_page(directories, frame, table, axes, summary.output)
+        summary.files.append(path)
+        summary.notes += notes
     return summary
 
 

@@ -13,6 +13,7 @@ examples:
   dynsweep-aggregate DIR --x width --y lr --metric gain_validation_accuracy
   dynsweep-aggregate DIR --where model.init=glorot --output outputs/glorot
   dynsweep-aggregate DIR --decision amplitude=1 --decision period=100,amplitude=20,seed=2
+  dynsweep-aggregate DIR --html
   dynsweep-aggregate DIR --status
   dynsweep-aggregate DIR_1 DIR_2 --output outputs/both
 """
@@ -74,6 +75,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--no-figures", action="store_true", help="write the tables only")
     made.add_argument(
+        "--html",
+        action="store_true",
+        help="also write report.html: the diagrams to click through, and the table of runs",
+    )
+    made.add_argument(
         "--status",
         action="store_true",
         help="write nothing; tell how many runs are done, running, pending, failed or missing, "
@@ -104,6 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
             where=options.where,
             formats=_listed([options.formats]),
             figures=not options.no_figures,
+            html=options.html,
         )
     except AggregateError as error:
         made.error(str(error))

@@ -208,3 +208,13 @@ def load_weights(directory: str | Path, file: str, run_id: str) -> dict[str, NDA
     with np.load(Path(directory) / "weights" / file) as arrays:
         row = arrays["ids"].tolist().index(run_id)
         return {name: arrays[name][row] for name in arrays.files if name != "ids"}
+
+
+def weights_of(directory: str | Path, file: str) -> dict[str, dict[str, NDArray[np.floating]]]:
+    """Final weights of all runs of a batch, by run id; see :func:`load_weights`."""
+    with np.load(Path(directory) / "weights" / file) as arrays:
+        held = {name: arrays[name] for name in arrays.files if name != "ids"}
+        return {
+            run: {name: values[row] for name, values in held.items()}
+            for row, run in enumerate(arrays["ids"].tolist())
+        }
