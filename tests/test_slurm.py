@@ -117,6 +117,31 @@ def recorded(directory: Path, task: dict[str, Any]) -> int:
     return sum(1 for _ in read(directory, f"{launch}-{share}."))
 
 
+def freeze(directory: Path, found: list[dict[str, Any]]) -> dict[str, int]:
+    """Stop each task as soon as it has recorded a run; their processes."""
+    pids: dict[str, int] = {}
+
+    def stopped() -> bool:
+        for task in found:
+            if task["job"] not in pids and recorded(directory, task):
+                pids[task["job"]] = status(task)["pid"]
+                os.kill(status(task)["pid"], signal.SIGSTOP)
+        return len(pids) == len(found)
+
+    wait_until(stopped)
+    assert all(0 < recorded(directory, task) < task["runs"] for task in found)
+    return pids
+
+
+def signalled(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal waits for a stopped process."""
+    lines = dict(
+        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
+    waiting = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
+    return bool(waiting >> (number - 1) & 1)
+
+
 def nodes(cluster: Cluster) -> dict[str, str]:
     """The node of each task."""
     lines = cluster.run("squeue", "-h", "-r", "-t", "all", "-o", "%i|%N").split()
@@ -143,15 +168,19 @@ def test_what_died_is_named_and_the_same_command_goes_on(
     process = start(cluster, *command)
     wait_until(lambda: list(tmp_path.glob("tasks/*/tasks.json")) and len(tasks(tmp_path)) == 6)
     found = tasks(tmp_path)
-    wait_until(lambda: all(recorded(tmp_path, task) for task in found))
+    # Each is stopped with something done and something left, however fast this machine is.
+    pids = freeze(tmp_path, found)
     where = nodes(cluster)
     by_node = {node: [t for t in found if where[t["job"]] == node] for node in slurm_cluster.NODES}
     (cancelled, killed), lost, preempted = by_node["n1"], by_node["n2"], by_node["n3"]
 
     cluster.run("scancel", cancelled["job"])
-    os.kill(status(killed)["pid"], signal.SIGKILL)
+    os.kill(pids[killed["job"]], signal.SIGKILL)
     cluster.fail("n2")
     cluster.run("sbatch", "-p", "high", "-w", "n3", "-c", "4", "--wrap", "sleep 3")
+    for task in preempted:
+        wait_until(lambda pid=pids[task["job"]]: signalled(pid, signal.SIGUSR2))
+        os.kill(pids[task["job"]], signal.SIGCONT)
     text, _ = process.communicate(timeout=200)
     cluster.recover("n2")
 
