@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -32,7 +33,10 @@ class MLflow(Tracker):
         uri = self.uri or f"sqlite:///{directory / 'mlflow.db'}"
         # Artifacts, which there are none of, would otherwise get a folder where one happens to be.
         place = None if self.uri else (directory / "mlflow").as_uri()
-        client, experiment = _connect(uri, self.experiment, place)
+        with (directory / ".mlflow.lock").open("w") as lock:
+            # Processes of one sweep would make the tables of a new database at the same time.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            client, experiment = _connect(uri, self.experiment, place)
         told = ("id", "status", "finished", "engine", "error")
         tags = {f"dynsweep.{name}": str(record[name]) for name in told}
         tags["dynsweep.directory"] = str(directory)

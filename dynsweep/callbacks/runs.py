@@ -63,14 +63,14 @@ class Tracker(Callback):
         from dynsweep.config import SCIENCE, run_config
         from dynsweep.results.store import METRICS
 
-        settings = cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-        hydra = settings.pop("hydra")
-        multirun = hydra["mode"] == RunMode.MULTIRUN
-        directory = Path(hydra["sweep"]["dir"] if multirun else hydra["runtime"]["output_dir"])
-        run = run_config(settings)
+        hydra = config.hydra
+        multirun = hydra.mode == RunMode.MULTIRUN
+        directory = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
+        settings = OmegaConf.to_container(job_return.cfg, resolve=True)
+        run = run_config(cast(dict[str, Any], settings))
         record = _records(directory).get(run.identity())
         if record is None:
-            raise LookupError(f"no record of {' '.join(hydra['overrides']['task'])}")
+            raise LookupError(f"no record of {' '.join(hydra.overrides.task)}")
         flat = {
             name: str(value) if isinstance(value, list) else value
             for name, value in record["config"].items()
