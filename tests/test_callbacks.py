@@ -110,7 +110,9 @@ def check(directory: Path, found: list[Read], count: int) -> None:
             assert logged[name] == pytest.approx(values, rel=1e-6), name
 
 
-@pytest.mark.parametrize("launcher", ["fused", "basic", "joblib"])
+@pytest.mark.parametrize(
+    "launcher", ["fused", *(pytest.param(n, marks=pytest.mark.slow) for n in ("basic", "joblib"))]
+)
 def test_every_run_is_logged_once(
     dynsweep: Dynsweep, tmp_path: Path, tracker: Tracker, launcher: str
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_single_run_is_logged(dynsweep: Dynsweep, tmp_path: Path, tracker: Tra
     check(tmp_path / "out", read(tmp_path / "out"), 1)
 
 
+@pytest.mark.slow
 def test_sweeps_share_a_log_directory(dynsweep: Dynsweep, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="pip install 'dynsweep[tensorboard]' to test it")
     options = ["+callbacks=tensorboard", "hydra.callbacks.tensorboard.directory=logs"]
@@ -164,6 +167,7 @@ def test_sweeps_share_a_log_directory(dynsweep: Dynsweep, tmp_path: Path) -> Non
     assert names[0].startswith("steps=40,model.width=8,loss.period=10,seed=0,")
 
 
+@pytest.mark.slow
 def test_sweeps_share_an_mlflow_database(dynsweep: Dynsweep, tmp_path: Path) -> None:
     """The same runs of two sweeps are runs of their own, as one may have recorded more."""
     pytest.importorskip("mlflow", reason="pip install 'dynsweep[mlflow]' to test it")
