@@ -1,3 +1,27 @@
-"""dynsweep: hyperparameter sweeps of dynamical loss functions, many runs in one batch."""
+"""dynsweep: hyperparameter sweeps of dynamical loss functions, many runs in one batch.
+
+In a notebook, :func:`load` reads what sweeps recorded and :func:`phase_diagram` draws it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dynsweep.api import load, phase_diagram
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load", "phase_diagram"]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions for notebooks, imported when asked for: pandas takes half a second."""
+    if name not in ("load", "phase_diagram"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from dynsweep import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

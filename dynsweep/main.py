@@ -75,6 +75,8 @@ def _explain(error: Exception) -> str:
                 state.compose_config("config", _overrides(), run_mode=RunMode.MULTIRUN)
             except (HydraException, OmegaConfBaseException) as cause:
                 error = cause
+    if isinstance(error.__cause__, ConfigError):
+        error = error.__cause__  # of a callback that Hydra could not make
     return str(error) if isinstance(error, ConfigError) else one_line(error, _overrides())
 
 

@@ -25,6 +25,8 @@ def test_wheel_runs_the_main_job(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     for path in (ROOT / "conf").rglob("*.yaml"):
         assert f"dynsweep/conf/{path.relative_to(ROOT / 'conf')}" in names
+    assert "dynsweep/py.typed" in names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
     assert not [name for name in names if name.startswith(("tests", "conf", "outputs"))]
 
     run(sys.executable, "-m", "venv", "empty")

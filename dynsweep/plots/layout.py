@@ -47,9 +47,12 @@ class Layout:
         self.bottom = BOTTOM
         self.height = self.rows * self.size[1] + (self.rows - 1) * self.between[1]
 
-    def figure(self) -> tuple[Figure, list[Axes], Axes]:
-        """The figure, its panels, and the axes of the colour bar; sizes come at the end."""
-        self.drawn = Figure(figsize=(self.width, self.height))
+    def figure(self, drawn: Figure | None = None) -> tuple[Figure, list[Axes], Axes]:
+        """The figure, its panels, and the axes of the colour bar; sizes come at the end.
+
+        It is a new one unless an empty one is given, such as pyplot's in a notebook.
+        """
+        self.drawn = drawn or Figure(figsize=(self.width, self.height))
         self.axes = [self.drawn.add_axes((0, 0, 1, 1), label=str(i)) for i in range(self.panels)]
         self.bar_axes = self.drawn.add_axes((0, 0, 1, 1), label="bar")
         if not self.bar:

@@ -31,6 +31,7 @@ KEY = (
     "precision",
     "loss.last_period_static",
     "loss.counting",
+    "dataset.classes",  # sets the chance level
 )
 LAST = ("engine", "device", "error", "number", "id")
 # What a figure can show, and its file name.
@@ -73,11 +74,7 @@ def aggregate(
     Raises:
         AggregateError: a directory without records, or an option that does not fit them.
     """
-    for directory in directories:
-        if not any(Path(directory, "runs").glob("*.jsonl")):
-            raise AggregateError(
-                f"{directory}: no run records (expected {Path(directory, 'runs', '*.jsonl')})"
-            )
+    check_records(directories)
     if output is None:
         if len(directories) != 1:
             raise AggregateError("several directories: say where to write with --output DIR")
@@ -86,8 +83,7 @@ def aggregate(
         for name in chosen:
             if name not in allowed:
                 raise AggregateError(f"--{option}={name}: must be one of {', '.join(allowed)}")
-    frame = load_frame(directories)
-    frame = ordered(frame, [*settings(frame), "id"])
+    frame = load_runs(directories)
     table = cells(frame)
     summary = Summary(frame, table, Path(output))
     shown = frame
@@ -101,7 +97,7 @@ def aggregate(
     axes = _axes(drawn, x, y)
 
     summary.output.mkdir(parents=True, exist_ok=True)
-    _write_csv(frame[_columns(frame)], summary, "results.csv")
+    _write_csv(frame[columns(frame)], summary, "results.csv")
     _write_csv(table, summary, "cells.csv")
     if figures:
         for name, figure in _figures(shown, drawn, axes, metrics, wanted_runs, summary):
@@ -114,6 +110,21 @@ def aggregate(
         summary.files.append(path)
         summary.notes += notes
     return summary
+
+
+def check_records(directories: Sequence[str | Path]) -> None:
+    """Raise :class:`AggregateError` for the first directory without records."""
+    for directory in directories:
+        if not any(Path(directory, "runs").glob("*.jsonl")):
+            raise AggregateError(
+                f"{directory}: no run records (expected {Path(directory, 'runs', '*.jsonl')})"
+            )
+
+
+def load_runs(directories: Sequence[str | Path]) -> pd.DataFrame:
+    """All runs, a row each, in the order of ``results.csv``."""
+    frame = load_frame(directories)
+    return ordered(frame, [*settings(frame), "id"])
 
 
 def _axes(table: pd.DataFrame, x: str | None, y: str | None) -> tuple[str | None, str | None]:
@@ -133,7 +144,7 @@ def _axes(table: pd.DataFrame, x: str | None, y: str | None) -> tuple[str | None
     return x, y if y is not None else (free[-1] if free else None)
 
 
-def _columns(frame: pd.DataFrame) -> list[str]:
+def columns(frame: pd.DataFrame) -> list[str]:
     """Columns of results.csv: the contract's first, then settings that vary or matter."""
     first = [*SHORT.values(), *OUTCOME]
     rest = [n for n in settings(frame) if n in KEY or n in varying(frame)]
@@ -210,19 +221,22 @@ def _diagrams(
                 f"choose others with dynsweep-aggregate --where {panels[0]}=..."
             )
     for metric in metrics:
-        name = metric
-        if metric.startswith("gain_"):
-            name = f"{metric.removeprefix('gain_')}_gain"
-            if table[name].isna().all():
-                summary.notes.append(f"No diagram of {metric}: no static run (amplitude 1).")
-                continue
-        elif table[f"{metric}_mean"].isna().all():
-            summary.notes.append(f"No diagram of {metric}: no run has a value.")
+        name, obstacle = drawn_as(table, metric)
+        if obstacle:
+            summary.notes.append(f"No diagram of {metric}: {obstacle}.")
             continue
         draw = (
             phase_diagram(table, name, *axes) if len(axes) == 2 else line_plot(table, name, *axes)
         )
         yield FIGURES[metric], draw
+
+
+def drawn_as(table: pd.DataFrame, metric: str) -> tuple[str, str]:
+    """What the figures call one of ``FIGURES``; and why these cells have no diagram of it."""
+    if metric.startswith("gain_"):
+        name = f"{metric.removeprefix('gain_')}_gain"
+        return name, "no static run (amplitude 1)" if table[name].isna().all() else ""
+    return metric, "no run has a value" if table[f"{metric}_mean"].isna().all() else ""
 
 
 def _requested(

@@ -1,0 +1,73 @@
+"""``+callbacks=mlflow``: an MLflow run per run, with settings as parameters."""
+
+from __future__ import annotations
+
+import fcntl
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from dynsweep.callbacks.runs import Logged, Tracker
+from dynsweep.results.store import FAILED
+
+MOST = 1000  # metrics that MLflow takes at once
+
+
+class MLflow(Tracker):
+    """Logs to a database or a server.
+
+    Args:
+        uri: of the tracking store; the SQLite file ``mlflow.db`` in the sweep directory if not
+            given.
+        experiment: name of the experiment, made if it is not there.
+    """
+
+    def __init__(self, uri: str | None = None, experiment: str = "dynsweep") -> None:
+        super().__init__("mlflow", "mlflow")
+        self.uri, self.experiment = uri, experiment
+
+    def log(self, run: Logged) -> None:
+        from mlflow.entities import Metric, Param
+
+        record, directory = run.record, run.directory.resolve()
+        uri = self.uri or f"sqlite:///{directory / 'mlflow.db'}"
+        # Artifacts, which there are none of, would otherwise get a folder where one happens to be.
+        place = None if self.uri else (directory / "mlflow").as_uri()
+        with (directory / ".mlflow.lock").open("w") as lock:
+            # Processes of one sweep would make the tables of a new database at the same time.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            client, experiment = _connect(uri, self.experiment, place)
+        told = ("id", "status", "finished", "engine", "error")
+        tags = {f"dynsweep.{name}": str(record[name]) for name in told}
+        tags["dynsweep.directory"] = str(directory)
+        same = client.search_runs([experiment], f"tags.`dynsweep.id` = '{record['id']}'")
+        if any(tags.items() <= one.data.tags.items() for one in same):
+            return
+        end = int(datetime.fromisoformat(record["finished"]).timestamp() * 1000)
+        begun = client.create_run(
+            experiment,
+            start_time=end - int(record["seconds"] * 1000),
+            tags=tags,
+            run_name=" ".join(run.words),
+        ).info.run_id
+        params = [Param(name, str(value)) for name, value in run.settings.items()]
+        metrics = [
+            Metric(name, value, end, step)
+            for name, values in run.curves.items()
+            for step, value in values.items()
+        ]
+        client.log_batch(begun, metrics[:MOST], params)
+        for first in range(MOST, len(metrics), MOST):
+            client.log_batch(begun, metrics[first : first + MOST])
+        status = "FAILED" if record["status"] == FAILED else "FINISHED"
+        client.set_terminated(begun, status, end)
+
+
+@lru_cache(maxsize=1)
+def _connect(uri: str, name: str, place: str | None) -> tuple[Any, str]:
+    """The client, and the experiment's number; opening a database takes seconds."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(name)
+    return client, found.experiment_id if found else client.create_experiment(name, place)
