@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import dynsweep
 from dynsweep.batches import Batch, group, total_steps
 from dynsweep.checkpoints import Checkpoint
 from dynsweep.config import RunConfig, flatten, run_config
@@ -24,6 +23,7 @@ from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
 from dynsweep.outcomes import result
 from dynsweep.progress import Progress
+from dynsweep.provenance import hardware, software
 from dynsweep.results.store import (
     COMPLETED,
     DIVERGED,
@@ -257,7 +257,8 @@ class _Sweep:
         shared = {
             "engine": engine.name,
             "device": device,
-            "version": dynsweep.__version__,
+            "hardware": hardware(device),
+            "software": software(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             **files,
         }

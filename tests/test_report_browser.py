@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,30 @@ def test_screenshot_has_the_colours_of_the_metric_and_scale(page: webdriver.Chro
     choose(page, "metric", "gain in validation accuracy")
     time.sleep(0.3)
     assert (drawn(page)[0] == 0).all()  # the static loss gains nothing over itself
+
+
+def test_colours_span_what_is_asked_for(page: webdriver.Chrome) -> None:
+    choose(page, "slice-lr", "1")
+
+    def limits() -> list[float]:
+        script = "const t = document.getElementById('plot').data[0]; return [t.zmin, t.zmax]"
+        return [float(value) for value in page.execute_script(script)]
+
+    values = np.sort(drawn(page).ravel())
+    assert limits() == [values[0], values[-1]]
+    choose(page, "range", "from the 25th to the 75th percentile")
+    assert limits() == [values[2], values[6]]
+    choose(page, "metric", "gain in validation accuracy")
+    low, high = limits()
+    assert low == -high < 0
+
+
+def test_what_was_run_is_told(page: webdriver.Chrome) -> None:
+    facts = page.find_element(By.CSS_SELECTOR, "section:last-of-type dl").text
+    assert f"Python {platform.python_version()}, torch {version('torch')}" in facts
+    command = page.find_element(By.CSS_SELECTOR, "main > .command code").text
+    assert command.startswith("dynsweep ")
+    assert all(word in command for word in GRID)
 
 
 def test_dark_and_light(page: webdriver.Chrome, sweep: Path) -> None:

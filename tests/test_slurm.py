@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -28,7 +30,7 @@ pytestmark = [
 ]
 COMMAND = [sys.executable, "-m", "dynsweep.main"]
 SLURM = "hydra/launcher=fused_slurm"
-# 60 runs of different lengths of period; a run takes about a second of one core.
+# 60 runs of different lengths of period; 60,000 steps take 0.2 to 1 second of one core.
 GRID = ["loss.period=10,20,40,80,160,320", "loss.amplitude=1,20", "seed=range(0,5)"]
 # Two tasks on each node; one run after the other, so that there is something done at any time.
 SHARED = ["engine.batch_size=1", "hydra.launcher.cpus_per_task=2", "hydra.launcher.tasks=6"]
@@ -133,13 +135,21 @@ def freeze(directory: Path, found: list[dict[str, Any]]) -> dict[str, int]:
     return pids
 
 
-def signalled(pid: int, number: signal.Signals) -> bool:
-    """Whether a signal waits for a stopped process."""
-    lines = dict(
-        line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
-    )
-    waiting = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
-    return bool(waiting >> (number - 1) & 1)
+def wake(pid: int, after: signal.Signals) -> None:
+    """Let a stopped process go on once a signal waits for it, if Slurm has not done so itself."""
+
+    def signalled() -> bool:
+        try:
+            text = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return True
+        lines = dict(line.split(":\t", 1) for line in text.splitlines())
+        waiting = int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
+        return bool(waiting >> (after - 1) & 1)
+
+    wait_until(signalled)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
 
 
 def nodes(cluster: Cluster) -> dict[str, str]:
@@ -163,7 +173,7 @@ def test_what_died_is_named_and_the_same_command_goes_on(
     cluster: Cluster, tmp_path: Path, undisturbed: Callable[[int], Path]
 ) -> None:
     """One task cancelled, one killed, one node lost, one preempted: the rest is there."""
-    steps = 60_000
+    steps = 200_000  # a task takes far longer than the two seconds that cancelling leaves it
     command = [SLURM, *GRID, *SHARED, f"steps={steps}", f"hydra.sweep.dir={tmp_path}"]
     process = start(cluster, *command)
     wait_until(lambda: list(tmp_path.glob("tasks/*/tasks.json")) and len(tasks(tmp_path)) == 6)
@@ -179,8 +189,7 @@ def test_what_died_is_named_and_the_same_command_goes_on(
     cluster.fail("n2")
     cluster.run("sbatch", "-p", "high", "-w", "n3", "-c", "4", "--wrap", "sleep 3")
     for task in preempted:
-        wait_until(lambda pid=pids[task["job"]]: signalled(pid, signal.SIGUSR2))
-        os.kill(pids[task["job"]], signal.SIGCONT)
+        wake(pids[task["job"]], after=signal.SIGUSR2)
     text, _ = process.communicate(timeout=200)
     cluster.recover("n2")
 
@@ -287,13 +296,22 @@ def test_detached_tasks_are_told_of_and_joined(
     code, text = run(cluster, *command, "hydra.launcher.detach=true")
     assert code == 0, text
     assert "--status" in text
+    pids = freeze(tmp_path, tasks(tmp_path))
     standing = _status(cluster, tmp_path)
     assert re.search(r"\d+ (running|pending)", standing), standing
     assert "missing" not in standing
     # The same command waits for them, and trains nothing twice.
-    code, text = run(cluster, *command)
-    assert code == 0, text
-    assert "in 6 tasks of an earlier launch" in text
+    process = start(cluster, *command)
+    assert process.stdout
+    told = itertools.takewhile(
+        lambda line: "in 6 tasks of an earlier launch" not in line, process.stdout
+    )
+    before = "".join(told)
+    for pid in pids.values():
+        os.kill(pid, signal.SIGCONT)
+    text, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, before + text
+    assert text, before
     assert len(list(tmp_path.glob("tasks/*"))) == 1
     assert_same(tmp_path, undisturbed(60_000))
     assert _status(cluster, tmp_path).strip() == f"{tmp_path}: 60 completed"

@@ -3,10 +3,11 @@
 
 const SCALES = ["Viridis", "Cividis", "Inferno", "Greys"]; // all read without colour vision
 const PAGE = 50;
-const PLAIN = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+const RANGES = { all: "all cells", 10: "from the 10th to the 90th percentile", 25: "from the 25th to the 75th percentile" };
+const PLAIN = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 const byId = (id) => document.getElementById(id);
 let data, rows, size; // the payload, its columns, their length
-const view = { x: -1, y: -1, metric: "validation_accuracy", scale: SCALES[0], slice: [], cursor: [0, 0] };
+const view = { x: -1, y: -1, metric: "validation_accuracy", scale: SCALES[0], range: "all", slice: [], cursor: [0, 0] };
 
 async function unpacked(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent), (c) => c.charCodeAt(0));
@@ -104,7 +105,10 @@ function controls(focused = "") {
     });
   }
   choice("metric", "shows", metrics, view.metric, (value) => { view.metric = value; });
-  if (view.y >= 0) choice("scale", "colours", SCALES.map((s) => [s, s]), view.scale, (value) => { view.scale = value; });
+  if (view.y >= 0) {
+    choice("scale", "colours", SCALES.map((s) => [s, s]), view.scale, (value) => { view.scale = value; });
+    choice("range", "colours span", Object.entries(RANGES), view.range, (value) => { view.range = value; });
+  }
   data.axes.forEach((axis, index) => {
     if (index === view.x || index === view.y) return;
     const values = axis.words.map((words, place) => [place, words]);
@@ -147,7 +151,7 @@ function layout(more) {
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: line, ticks: "outside", automargin: true };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 13 },
-    margin: { l: 60, r: 10, t: 34, b: 55 }, ...more,
+    margin: { l: 60, r: 10, t: 34, b: 55 }, modebar: { bgcolor: "rgba(0,0,0,0)", color: ink, activecolor: ink }, ...more,
     xaxis: { ...axis, ...more.xaxis }, yaxis: { ...axis, ...more.yaxis },
   };
 }
@@ -173,16 +177,25 @@ function draw() {
   mark(found);
 }
 
+// Values with the first and the last colour; those beyond look the same.
+function span(values) {
+  const ordered = Float64Array.from(values).sort();
+  const part = view.range === "all" ? 0 : Number(view.range) / 100;
+  const at = (share) => ordered[Math.round(share * (ordered.length - 1))] ?? 0;
+  return [at(part), at(1 - part)];
+}
+
 function drawMap(found) {
   const gain = view.metric.startsWith("gain_");
   const z = found.map((line) => line.map((chosen) => statistics(chosen, view.metric).mean));
   const text = found.map((line, y) => line.map((chosen, x) => told(x, y, chosen).map(escaped).join("<br>")));
-  const bound = Math.max(...z.flat().map((value) => Math.abs(value ?? 0)), 1e-9);
+  const [low, high] = span(z.flat().filter((value) => value !== null));
+  const bound = Math.max(Math.abs(low), Math.abs(high), 1e-9); // no gain is the middle of the colours
   const most = Math.max(4, Math.floor(byId("plot").clientWidth / 55));
   Plotly.react("plot", [{
     type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", xgap: 1, ygap: 1,
     colorscale: gain ? "RdBu" : view.scale, reversescale: false,
-    ...(gain ? { zmin: -bound, zmax: bound } : {}), hoverongaps: true,
+    zmin: gain ? -bound : low, zmax: gain ? bound : high, hoverongaps: true,
     colorbar: { title: { text: data.shown[view.metric], side: "right" }, thickness: 14 },
   }], layout({
     xaxis: { ...ticks(data.axes[view.x], most), showgrid: false, constrain: "domain" },

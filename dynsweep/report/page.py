@@ -95,17 +95,19 @@ def _packed(text: str) -> str:
 
 
 def _title(known: dict[str, Any]) -> str:
-    names = [axis["label"] for axis in known["axes"]]
-    return f"dynsweep: {', '.join(names)}" if names else "dynsweep"
+    names = [axis["label"].partition(" (")[0] for axis in known["axes"]]
+    if not names:
+        return "dynsweep"
+    first = ", ".join(names[:-1])
+    return f"Sweep of {first} and {names[-1]}" if first else f"Sweep of {names[-1]}"
 
 
 def _facts(directories: Sequence[str | Path], frame: pd.DataFrame) -> dict[str, str]:
-    """What was run, with which version, where, and how long it took."""
+    """What the runs were made with, where, when, and how long it took."""
     facts = {"directory": ", ".join(str(one) for one in directories)}
-    columns = {"dynsweep": "version", "engine": "engine", "device": "device"}
-    for words, column in columns.items():
+    for column in ("software", "hardware", "device", "engine"):
         if column in frame:
-            facts[words] = ", ".join(sorted({str(one) for one in frame[column].dropna()}))
+            facts[column] = "; ".join(sorted({str(one) for one in frame[column].dropna()}))
     if "finished" in frame and frame["finished"].notna().any():
         first, last = frame["finished"].dropna().min(), frame["finished"].dropna().max()
         facts["recorded"] = str(first) if first == last else f"{first} to {last}"

@@ -29,8 +29,8 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
     A run recorded several times counts once: a finished record before a failed one, then the
     latest. Settings that decide the result are columns: those in ``SHORT`` by their short
     names, the others by their dotted ones. Further columns: ``status``, the four metrics,
-    ``seconds``, ``error``, ``engine``, ``device``, ``number``, ``id``, ``overrides``,
-    ``weights`` (file name or None) and ``directory``.
+    ``seconds``, ``error``, ``engine``, ``device``, ``hardware``, ``software``, ``number``,
+    ``id``, ``overrides``, ``weights`` (file name or None) and ``directory``.
     """
     columns: dict[str, list[object]] = {}
     rows = 0

@@ -77,7 +77,7 @@ class Store:
 
         Args:
             records: the runs of the batch.
-            shared: facts that hold for all of them, such as engine, device and version, and
+            shared: facts that hold for all of them, such as engine, device and software, and
                 the names of the batch's files.
         """
         if not records:

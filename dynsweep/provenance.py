@@ -1,0 +1,40 @@
+"""What runs were made with: the versions of what computes, and the processor."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import dynsweep
+
+# Numbers can depend on these.
+PACKAGES = ("torch", "numpy", "numba", "triton")
+
+
+@cache
+def software() -> str:
+    """Versions, like ``dynsweep 0.1.0, Python 3.11.7, torch 2.13.0``."""
+    found = [f"dynsweep {dynsweep.__version__}", f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+@cache
+def hardware(device: str) -> str:
+    """The processor behind ``device``, as it calls itself."""
+    if device.startswith("cuda"):
+        import torch
+
+        return str(torch.cuda.get_device_name(device))
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
