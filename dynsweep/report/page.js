@@ -160,7 +160,7 @@ function layout(more) {
 function ticks(axis, most) {
   const step = Math.ceil(axis.words.length / most);
   const kept = axis.words.map((_, place) => place).filter((place) => place % step === 0);
-  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => axis.words[place]), title: { text: axis.label } };
+  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => axis.words[place]), title: { text: axis.label, standoff: 12 } };
 }
 
 function draw() {
@@ -216,8 +216,12 @@ function drawLine(found) {
     text: places.map((place) => told(place, -1, found[place]).map(escaped).join("<br>")),
     hovertemplate: "%{text}<extra></extra>", line: { color: "#0072B2" }, marker: { size: 8 },
   }], layout({
-    xaxis: { title: { text: axis.label }, type: numbers ? (axis.log ? "log" : "linear") : "category" },
-    yaxis: { title: { text: data.shown[view.metric] } },
+    xaxis: {
+      title: { text: axis.label, standoff: 12 }, type: numbers ? (axis.log ? "log" : "linear") : "category",
+      // Ticks at the values, unless they are so many that they would overlap.
+      ...(numbers && axis.values.length <= 12 ? { tickmode: "array", tickvals: axis.values, ticktext: axis.words } : {}),
+    },
+    yaxis: { title: { text: data.shown[view.metric], standoff: 14 } },
   }), PLAIN);
 }
 
