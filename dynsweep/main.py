@@ -45,6 +45,13 @@ def main() -> None:
             raise
         status = BAD_SETTING
         message = f"dynsweep: error: {_explain(error)}"
+    except ValueError as error:
+        if traces or not str(error).startswith("Only one of --"):
+            raise
+        status = (
+            BAD_SETTING  # Hydra's word on options that exclude each other, such as -m and --cfg
+        )
+        message = f"dynsweep: error: {error}"
     if status != BAD_SETTING:
         _report(task)
     if message:
@@ -53,7 +60,10 @@ def main() -> None:
 
 
 def _overrides() -> list[str]:
-    return [argument for argument in sys.argv[1:] if not argument.startswith("-")]
+    """The command line without options and their values, such as ``--cfg job``."""
+    from hydra._internal.utils import get_args
+
+    return [str(override) for override in get_args().overrides]
 
 
 def _explain(error: Exception) -> str:

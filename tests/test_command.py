@@ -49,6 +49,8 @@ def by_id(*directories: Path) -> pd.DataFrame:
         (["~model"], "model.name=???: must be one of mlp"),
         (["save_weights=perhaps"], "save_weights=perhaps: must be true or false"),
         (["loss.period=10,20"], "loss.period=10,20: several values; add -m"),
+        (["loss.period=10,20", "--cfg", "job"], "loss.period=10,20: several values; add -m"),
+        (["-m", "seed=0,1", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
         (["-m", "loss.period=range(5,5)"], "no points"),
         (["-m", "loss.period=choice()"], "no points"),
         (["-m", "seed=0,1", "loss.period=10,0"], "loss.period=0: must be a finite number"),

@@ -1,0 +1,103 @@
+"""What the documents promise: links lead somewhere, commands are understood, results remade."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+
+from dynsweep.config import register_schemas
+from dynsweep.launchers.registration import register
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "outputs/reference/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Every dynsweep command in the shell blocks of a document, in words."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [words for words in found if words and words[0].rpartition("/")[2] == "dynsweep"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(path: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", path.read_text())
+    local = [link.partition("#")[0] for link in links if "://" not in link]
+    missing = [link for link in local if not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_there_are_commands_to_check() -> None:
+    assert sum(len(commands(path)) for path in DOCUMENTS) > 20
+
+
+@pytest.fixture
+def compose() -> Iterator[Callable[[list[str]], None]]:
+    register()
+    register_schemas()
+    with initialize_config_module("dynsweep.conf", version_base="1.3"):
+        state = GlobalHydra.instance().hydra
+        assert state is not None
+        yield lambda words: state.compose_config("config", words, run_mode=RunMode.MULTIRUN)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in DOCUMENTS if commands(path)], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_commands_are_understood(path: Path, compose: Callable[[list[str]], None]) -> None:
+    """Each of them composes: groups, presets and settings exist, and no value is mistyped."""
+    for words in commands(path):
+        # Variables as a shell would have them.
+        text = "\n".join(words[1:]).replace("$grid", "loss.period=200,1000\nseed=range(0,5)")
+        kept = re.sub(r"\$[A-Z]\w*", "somewhere", text).split("\n")
+        compose([word for word in kept if not word.startswith("-") and "=" in word])
+
+
+def test_every_result_has_its_commands_and_stands_in_the_index() -> None:
+    index = (ROOT / "outputs/reference/README.md").read_text()
+    for path in ROOT.glob("outputs/reference/*/"):
+        assert f"]({path.name})" in index, path
+        assert re.search(r"^```bash\n.*\$DIR", (path / "README.md").read_text(), re.M), path
+
+
+def test_a_result_is_remade(tmp_path: Path) -> None:
+    reference = tmp_path / "outputs" / "reference"
+    source = ROOT / "outputs" / "reference"
+    shutil.copytree(source / "class_weights", reference / "class_weights")
+    shutil.copy(source / "remake.py", reference)
+    figure = reference / "class_weights" / "class_weights.png"
+    figure.write_bytes(b"old")
+    command = [sys.executable, str(reference / "remake.py")]
+    subprocess.run([*command, "class_weights"], check=True, capture_output=True)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    refused = subprocess.run([*command, "nothing"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "nothing: must be one of class_weights" in refused.stderr
+
+
+def test_a_result_that_the_commands_do_not_make_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "reference" / "one"
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "outputs" / "reference" / "remake.py", folder.parent)
+    (folder / "README.md").write_text("```bash\ntrue\n```\n")
+    (folder / "table.csv").write_text("kept\n")
+    command = [sys.executable, str(folder.parent / "remake.py"), "one"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "one: the commands did not make table.csv" in done.stderr
+    assert (folder / "table.csv").read_text() == "kept\n"
