@@ -23,7 +23,8 @@ import torch
 from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
 from dynsweep.engines.reference import ReferenceEngine
-from dynsweep.engines.triton import TritonEngine, geometry, interpreted
+from dynsweep.engines.triton import TritonEngine, interpreted
+from dynsweep.engines.triton_geometry import geometry
 
 Make = Callable[..., RunConfig]
 DEVICE = "cuda" if torch.cuda.is_available() and not interpreted() else "cpu"

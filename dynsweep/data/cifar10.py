@@ -14,15 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsweep.config import CIFAR10Config
+from dynsweep.data.cifar10_files import FOLDER, RECORD, RECORDS, TEST, TRAIN
 from dynsweep.errors import ConfigError
 
 CLASSES = 10
 SHAPE = (3, 32, 32)
-RECORD = 1 + 3 * 32 * 32
-RECORDS = 10_000  # of a published file
-TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
-TEST = "test_batch.bin"
-FOLDER = "cifar-10-batches-bin"  # of the published archive
 
 Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
 

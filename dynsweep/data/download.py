@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from dynsweep.data.cifar10 import FOLDER, RECORD, RECORDS, TEST, TRAIN
+from dynsweep.data.cifar10_files import FOLDER, RECORD, RECORDS, TEST, TRAIN
 from dynsweep.errors import ConfigError
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

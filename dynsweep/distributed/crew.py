@@ -18,7 +18,7 @@ from dynsweep.config import run_config
 from dynsweep.devices import available_threads, resolve_device, visible_gpus
 from dynsweep.distributed.dealing import Dealing, deal
 from dynsweep.distributed.share import Share, Status, new_launch, write_shares
-from dynsweep.distributed.worker import REQUEUE, STOP_SIGNAL
+from dynsweep.distributed.signals import REQUEUE, STOP_SIGNAL
 from dynsweep.launchers.jobs import Job
 from dynsweep.outcomes import RunFailed, missing, recorded
 from dynsweep.progress import Progress

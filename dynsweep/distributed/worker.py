@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from dynsweep.distributed.share import Share, Status
+from dynsweep.distributed.signals import REQUEUE, STOP_SIGNAL
 from dynsweep.progress import Progress
 from dynsweep.training import Preempted
 
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 5.0
 MOST_ERRORS = 20  # passed on one by one
-STOP_SIGNAL = signal.SIGUSR2  # submitit's word for "you are preempted, or out of time"
-REQUEUE = 75  # exit status of a local worker that was asked to stop (EX_TEMPFAIL)
 
 
 class Worker:

@@ -20,7 +20,7 @@ from dynsweep.batches import Batch
 from dynsweep.config import MLPConfig
 from dynsweep.engines import triton_kernel
 from dynsweep.engines.base import Metrics
-from dynsweep.engines.triton import geometry
+from dynsweep.engines.triton_geometry import geometry
 from dynsweep.loss import class_weights
 
 TABLE = 2**22  # class weights computed ahead, at most: 34 MB in float64, and as much per temporary

@@ -13,7 +13,7 @@ from hydra.errors import ConfigCompositionException
 from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode
 from omegaconf.errors import OmegaConfBaseException
 
-from dynsweep.launchers.logs import log_files
+from dynsweep.launchers.log_files import log_files
 from dynsweep.launchers.nodes import (
     Dependence,
     Path,
