@@ -187,7 +187,9 @@ def test_what_died_is_named_and_the_same_command_goes_on(
     cluster.run("scancel", cancelled["job"])
     os.kill(pids[killed["job"]], signal.SIGKILL)
     cluster.fail("n2")
-    cluster.run("sbatch", "-p", "high", "-w", "n3", "-c", "4", "--wrap", "sleep 3")
+    cluster.run(
+        "sbatch", "-o", "/dev/null", "-p", "high", "-w", "n3", "-c", "4", "--wrap", "sleep 3"
+    )
     for task in preempted:
         wake(pids[task["job"]], after=signal.SIGUSR2)
     text, _ = process.communicate(timeout=200)
