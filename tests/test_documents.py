@@ -73,7 +73,8 @@ def test_every_result_has_its_commands_and_stands_in_the_index() -> None:
     for path in ROOT.glob("outputs/reference/*/"):
         assert f"]({path.name})" in index, path
         block = re.search(r"^```bash\n(.*?)^```", (path / "README.md").read_text(), re.M | re.S)
-        assert block is not None and "$DIR" in block[1], path
+        assert block is not None, path
+        assert "$DIR" in block[1], path
 
 
 def test_a_result_is_remade(tmp_path: Path) -> None:
