@@ -44,7 +44,7 @@ def main(directory: Path) -> None:
 
 
 def count(loss: np.ndarray, directory: Path) -> None:
-    """Share of the power of F(t) - F(t-1) at periods 2 and 4, in windows where the loss bounces."""
+    """Share of the power of F(t) - F(t-1) at periods 2 and 4 where the loss bounces."""
     frequency = np.fft.rfftfreq(WINDOW)
     rows = []
     for start in range(0, len(loss) - WINDOW, WINDOW):

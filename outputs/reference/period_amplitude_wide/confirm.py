@@ -22,7 +22,8 @@ def main(directory: Path) -> None:
         draws = gain.groupby("dataset.seed").agg(["mean", "sem"])
         told = {f"draw_{draw}": f"{m:+.4f} ± {e:.4f}" for draw, (m, e) in draws.T.items()}
         pooled = {"gain": gain.mean(), "se": gain.sem(), "p": ttest_1samp(gain, 0).pvalue}
-        rows.append({"period": period, "amplitude": amplitude, **told, "pairs": len(gain), **pooled})
+        place = {"period": period, "amplitude": amplitude}
+        rows.append({**place, **told, "pairs": len(gain), **pooled})
     table = pd.DataFrame(rows)
     table["p_corrected"] = false_discovery_control(table["p"])
     table = table.round({"gain": 4, "se": 4, "p": 5, "p_corrected": 5})
