@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.singleton import Singleton
 from hydra.types import RunMode
 
 from dynsweep.config import register_schemas
@@ -48,12 +49,15 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.fixture
 def compose() -> Iterator[Callable[[list[str]], None]]:
+    # Hydra keeps what is registered for the whole process, and other tests start from nothing.
+    before = Singleton.get_state()
     register()
     register_schemas()
     with initialize_config_module("dynsweep.conf", version_base="1.3"):
         state = GlobalHydra.instance().hydra
         assert state is not None
         yield lambda words: state.compose_config("config", words, run_mode=RunMode.MULTIRUN)
+    Singleton.set_state(before)
 
 
 @pytest.mark.parametrize(
