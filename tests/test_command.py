@@ -150,7 +150,7 @@ def test_preset_with_an_axis_replaced_writes_figures(dynsweep: Dynsweep, tmp_pat
     assert "static" in done.stdout
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_other_launchers_give_the_same_results(
     dynsweep: Dynsweep, tmp_path: Path, launcher: str
 ) -> None:
@@ -233,6 +233,7 @@ def test_interrupt_leaves_a_usable_directory_and_says_how_to_go_on(
     pd.testing.assert_frame_equal(by_id(tmp_path / "out"), undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_directory(tmp_path: Path, undisturbed: pd.DataFrame) -> None:
     both = [start(tmp_path, *LONG) for _ in range(2)]
     for process in both:

@@ -352,6 +352,7 @@ def outcome(place: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         return frame, {name: arrays[name] for name in arrays.files}
 
 
+@pytest.mark.slow
 @needs_images
 def test_a_killed_training_goes_on_from_its_checkpoint(
     tmp_path: Path, dynsweep: Callable[..., Any]

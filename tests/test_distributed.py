@@ -158,6 +158,7 @@ def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_several_workers_of_the_default_launcher(
     tmp_path: Path, dynsweep: Dynsweep, alone: pd.DataFrame
 ) -> None:
@@ -257,6 +258,7 @@ def test_detaching_more_local_tasks_than_places_is_refused(dynsweep: Dynsweep) -
     assert done.stderr.startswith("dynsweep: error: hydra.launcher.detach=True: 3 tasks;")
 
 
+@pytest.mark.slow
 def test_status_of_a_plain_sweep(tmp_path: Path, dynsweep: Dynsweep) -> None:
     assert dynsweep("-m", *GRID, "steps=5", "hydra.sweep.dir=out").returncode == 0
     command = [sys.executable, "-m", "dynsweep.results.cli", "out", "--status"]
