@@ -8,7 +8,7 @@ from typing import Any
 
 from dynsweep.config import RunConfig, run_config
 from dynsweep.launchers.jobs import Job
-from dynsweep.results.store import FAILED, finished, read
+from dynsweep.results.store import FAILED, latest
 
 
 class RunFailed(RuntimeError):
@@ -26,7 +26,7 @@ def result(outcome: Mapping[str, Any], run: RunConfig) -> Any:
 def recorded(jobs: Sequence[Job], directory: str | Path) -> list[Any]:
     """What ``directory`` says of each job: as :func:`run_jobs` returns it, ``None`` if nothing."""
     runs = [run_config(job.config) for job in jobs]
-    entries = {entry["id"]: entry for entry in read(directory)} | finished(directory)
+    entries = latest(directory)
     found = (entries.get(run.identity()) for run in runs)
     return [entry and result(entry, run) for entry, run in zip(found, runs, strict=True)]
 
@@ -34,11 +34,10 @@ def recorded(jobs: Sequence[Job], directory: str | Path) -> list[Any]:
 def missing(jobs: Sequence[Job], directory: str | Path) -> list[int]:
     """Positions of the jobs that are to be trained; of equal runs the first."""
     runs = [run_config(job.config) for job in jobs]
-    done = set(finished(directory))
-    failed = {entry["id"] for entry in read(directory) if entry["status"] == FAILED}
+    status = {identity: entry["status"] for identity, entry in latest(directory).items()}
     todo: dict[str, int] = {}
     for position, run in enumerate(runs):
         identity = run.identity()
-        if identity not in done and (run.retry_failed or identity not in failed):
+        if identity not in status or (status[identity] == FAILED and run.retry_failed):
             todo.setdefault(identity, position)
     return list(todo.values())

@@ -89,10 +89,10 @@ class Tracker(Callback):
 
 @lru_cache(maxsize=1)
 def _records(directory: Path) -> dict[str, dict[str, Any]]:
-    """The records by run: the latest, and a failed one only where there is no other."""
-    from dynsweep.results.store import finished, read
+    """The records by run, kept while the jobs of one sweep end."""
+    from dynsweep.results.store import latest
 
-    return {entry["id"]: entry for entry in read(directory)} | finished(directory)
+    return latest(directory)
 
 
 def _curves(directory: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, dict[int, float]]]:

@@ -190,6 +190,16 @@ def finished(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]
     return {entry["id"]: entry for entry in read(directory, label) if entry["status"] in FINISHED}
 
 
+def latest(directory: str | Path) -> dict[str, dict[str, Any]]:
+    """The latest record of every run, by run id; a failed one only if there is no other."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in read(directory):
+        held = found.get(entry["id"])
+        if held is None or entry["status"] in FINISHED or held["status"] not in FINISHED:
+            found[entry["id"]] = entry
+    return found
+
+
 def write_weights(
     ids: Sequence[str], weights: Mapping[str, NDArray[np.floating]]
 ) -> Callable[[BinaryIO], None]:
