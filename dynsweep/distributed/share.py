@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dynsweep.config import flatten
+from dynsweep.files import replacing
 from dynsweep.launchers.jobs import Job
 
 FOLDER = "tasks"
@@ -132,9 +133,8 @@ def write_shares(
 
 def write_json(path: Path, value: Any) -> None:
     """The whole file or the one that was there before."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(3)}")
-    partial.write_text(json.dumps(value, separators=(",", ":")))
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(value, separators=(",", ":")))
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

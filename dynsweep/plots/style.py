@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dynsweep.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,15 +77,11 @@ def seeds_text(counts: Any) -> str:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure whole or not at all; the format is the path's suffix."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(3)}.partial")
     form = path.suffix[1:]
     # A file that depends on the figure alone: PDF would note the time.
     metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
-    try:
+    with replacing(path) as partial:
         figure.savefig(partial, format=form, dpi=DPI, metadata=metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

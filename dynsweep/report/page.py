@@ -6,8 +6,6 @@ import base64
 import gzip
 import importlib.resources
 import json
-import os
-import secrets
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 import dynsweep
+from dynsweep.files import replacing
 from dynsweep.progress import clock
 from dynsweep.report.payload import payload
 from dynsweep.report.pictures import decision_sprite, trajectories, typical_rows
@@ -60,12 +59,8 @@ def write_page(
             notes.append(f"The report page is without {words}: they are too large.")
             text = _render(directories, frame, known)
     path = output / NAME
-    partial = path.with_name(f".{NAME}.{secrets.token_hex(3)}.partial")
-    try:
+    with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path, notes
 
 

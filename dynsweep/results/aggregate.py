@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dynsweep.files import replacing
 from dynsweep.plots import grid, style
 from dynsweep.results import decisions as regions
 from dynsweep.results import select
@@ -152,14 +151,9 @@ def columns(frame: pd.DataFrame) -> list[str]:
 
 
 def _write_csv(table: pd.DataFrame, summary: Summary, name: str) -> None:
-    """The whole file or the one that was there before: readers never see half."""
     path = summary.output / name
-    partial = path.with_name(f".{name}.{secrets.token_hex(3)}.partial")
-    try:
+    with replacing(path) as partial:
         table.to_csv(partial, index=False)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
     summary.files.append(path)
 
 
