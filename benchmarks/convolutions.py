@@ -20,10 +20,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsweep import batches, data
-from dynsweep.batches import Batch
+from dynsweep import data
 from dynsweep.config import CIFAR10Config, LossConfig, Myrtle5Config, OptimizerConfig, RunConfig
 from dynsweep.data import Dataset
+from dynsweep.engines import batches
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceSession
 
 SAMPLES = 2048

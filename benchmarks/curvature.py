@@ -17,10 +17,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from dynsweep.batches import Batch
 from dynsweep.config import EngineConfig, LossConfig, MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.curvature.ntk import chosen
 from dynsweep.data import load
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine, ReferenceSession
 
 TOLERANCE = 1e-6

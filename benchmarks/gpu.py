@@ -19,13 +19,13 @@ from unittest import mock
 import numpy as np
 import torch
 
-from dynsweep.batches import Batch
 from dynsweep.config import LossConfig, MLPConfig, ObserveConfig, RunConfig, SpiralsConfig
 from dynsweep.engines.base import Engine, Session
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.graphed import GraphedEngine
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.engines.triton import TritonEngine
-from dynsweep.training import train
+from dynsweep.training.driver import train
 
 ROWS: dict[str, Engine] = {
     "Triton, weights in registers": TritonEngine(),

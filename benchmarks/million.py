@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsweep.results.store import METRICS, Record, Store
+from dynsweep.store.records import METRICS, Record, Store
 
 
 def write(directory: Path, runs: int, tasks: int) -> None:
@@ -64,7 +64,14 @@ def aggregate(directory: Path) -> tuple[float, float]:
     """Seconds and peak memory in GiB of the command, figures included."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "dynsweep.results.cli", str(directory), "--formats", "png"],
+        [
+            sys.executable,
+            "-m",
+            "dynsweep.cli.aggregate_command",
+            str(directory),
+            "--formats",
+            "png",
+        ],
         stdout=subprocess.DEVNULL,
     )
     _, status, usage = os.wait4(process.pid, 0)

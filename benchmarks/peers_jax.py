@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 
 from dynsweep import models
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
+from dynsweep.engines.batches import Batch
 
 Params = dict[str, Any]
 

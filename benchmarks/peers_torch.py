@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
 
 

@@ -17,11 +17,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from dynsweep.batches import Batch
 from dynsweep.config import EngineConfig, MLPConfig, RunConfig, SpiralsConfig
-from dynsweep.devices import available_threads
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine
-from dynsweep.plots.style import LABEL, TICK, TITLE
+from dynsweep.engines.devices import available_threads
+from dynsweep.figures.style import LABEL, TICK, TITLE
 
 BASE = {"runs": 64, "width": 100, "samples": 300, "threads": available_threads()}
 AXES = {

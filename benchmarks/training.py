@@ -18,10 +18,10 @@ import peers_torch
 import torch
 from peak import multiply_adds
 
-from dynsweep.batches import Batch
 from dynsweep.config import LossConfig, MLPConfig, RunConfig, SpiralsConfig
-from dynsweep.devices import available_threads
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine
+from dynsweep.engines.devices import available_threads
 
 try:
     import peers_jax as jax

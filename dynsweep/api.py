@@ -6,10 +6,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynsweep.plots import grid
-from dynsweep.results.aggregate import FIGURES, check_records, columns, drawn_as, load_runs
-from dynsweep.results.select import AggregateError, column
-from dynsweep.results.statistics import cells
+from dynsweep.analysis import grid
+from dynsweep.analysis.select import AggregateError, column
+from dynsweep.analysis.statistics import cells
+from dynsweep.cli.aggregate import FIGURES, check_records, columns, drawn_as, load_runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ def phase_diagram(
     name, obstacle = drawn_as(table, metric)
     if obstacle:
         raise AggregateError(f"metric={metric}: {obstacle}")
-    from dynsweep.plots import phase_diagram as plots
+    from dynsweep.figures import phase_diagram as plots
 
     if ax is not None:
         plots.phase_diagram_on(ax, table, name, x, y)

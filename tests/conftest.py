@@ -20,7 +20,7 @@ from dynsweep.config import (
 )
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
-COMMAND = [sys.executable, "-m", "dynsweep.main"]
+COMMAND = [sys.executable, "-m", "dynsweep"]
 
 
 @pytest.fixture

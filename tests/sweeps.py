@@ -17,7 +17,7 @@ from dynsweep.config import (
     SpiralsConfig,
     flatten,
 )
-from dynsweep.results.store import COMPLETED, DIVERGED, FAILED, Record, Store
+from dynsweep.store.records import COMPLETED, DIVERGED, FAILED, Record, Store
 
 SHARED = {"engine": "reference", "device": "cpu"}
 PERIODS, AMPLITUDES = [10, 30, 100, 300, 1000], [1, 3, 10, 40]

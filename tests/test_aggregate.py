@@ -12,11 +12,11 @@ import pytest
 from scipy import stats
 from sweeps import AMPLITUDES, PERIODS, plane, record, sweep, write
 
-from dynsweep.results import cli
-from dynsweep.results.aggregate import aggregate
-from dynsweep.results.frame import load_frame
-from dynsweep.results.select import AggregateError
-from dynsweep.results.statistics import cells, corrected, paired_p_value
+from dynsweep.analysis.frame import load_frame
+from dynsweep.analysis.select import AggregateError
+from dynsweep.analysis.statistics import cells, corrected, paired_p_value
+from dynsweep.cli import aggregate_command as cli
+from dynsweep.cli.aggregate import aggregate
 
 FIRST = (
     "dataset,model,width,lr,period,amplitude,seed,status,train_accuracy,validation_accuracy,"

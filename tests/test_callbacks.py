@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from conftest import ENVIRONMENT
 
-from dynsweep.results.frame import load_frame
-from dynsweep.results.store import METRICS
-from dynsweep.results.trajectories import load_trajectories
+from dynsweep.analysis.frame import load_frame
+from dynsweep.store.records import METRICS
+from dynsweep.store.trajectories import load_trajectories
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 # What was read of a run: settings, and values by step of every quantity.
@@ -187,7 +187,9 @@ def test_sweeps_share_an_mlflow_database(dynsweep: Dynsweep, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_a_missing_client_is_told_before_anything_is_trained(tmp_path: Path, name: str) -> None:
-    hidden = f"import sys; sys.modules[{name!r}] = None; from dynsweep.main import main; main()"
+    hidden = (
+        f"import sys; sys.modules[{name!r}] = None; from dynsweep.cli.main import main; main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", hidden, "-m", *GRID, f"+callbacks={name}"],
         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60,

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, ENVIRONMENT
 
-from dynsweep.results.frame import load_frame
-from dynsweep.results.store import read
+from dynsweep.analysis.frame import load_frame
+from dynsweep.store.records import read
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -107,7 +107,7 @@ def test_completion(dynsweep: Dynsweep, tmp_path: Path) -> None:
     )  # fmt: skip
     assert set(done.stdout.split()) == {"loss=dynamical", "loss=mse", "loss=static"}
     imports = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import dynsweep.main"],
+        [sys.executable, "-X", "importtime", "-c", "import dynsweep.cli.main"],
         capture_output=True, text=True, timeout=60,
     ).stderr  # fmt: skip
     assert "hydra" in imports

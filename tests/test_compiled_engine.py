@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from dynsweep.batches import Batch
 from dynsweep.config import (
     EngineConfig,
     LossConfig,
@@ -24,9 +23,10 @@ from dynsweep.config import (
     SpiralsConfig,
 )
 from dynsweep.engines import choose
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine, CompiledSession, _aligned
 from dynsweep.engines.reference import ReferenceEngine
-from dynsweep.training import train
+from dynsweep.training.driver import train
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import pytest
 
-from dynsweep.batches import group
 from dynsweep.config import RunConfig, flatten, run_config
+from dynsweep.engines.batches import group
 from dynsweep.errors import ConfigError
 
 

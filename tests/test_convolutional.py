@@ -18,8 +18,7 @@ from conftest import COMMAND, ENVIRONMENT
 from torch import nn
 from torch.nn import functional
 
-from dynsweep import models, seeding
-from dynsweep.batches import Batch, total_steps
+from dynsweep import models
 from dynsweep.config import (
     CIFAR10Config,
     LossConfig,
@@ -33,10 +32,12 @@ from dynsweep.config import (
 )
 from dynsweep.data import load
 from dynsweep.engines import choose
+from dynsweep.engines.batches import Batch, total_steps
+from dynsweep.engines.minibatches import PADDING, Minibatches
 from dynsweep.engines.reference import ReferenceEngine
-from dynsweep.minibatches import PADDING, Minibatches
-from dynsweep.schedules import factor
-from dynsweep.training import train
+from dynsweep.models import seeding
+from dynsweep.training.driver import train
+from dynsweep.training.schedules import factor
 
 SUBSET = Path(__file__).parents[2] / "shared" / "cifar-10-subset"
 needs_images = pytest.mark.skipif(not SUBSET.exists(), reason="needs the CIFAR-10 subset")

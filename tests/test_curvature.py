@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsweep.batches import Batch
 from dynsweep.config import (
     LossConfig,
     MLPConfig,
@@ -31,10 +30,11 @@ from dynsweep.curvature.lanczos import largest
 from dynsweep.curvature.ntk import chosen
 from dynsweep.data import load
 from dynsweep.engines import choose
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine, ReferenceSession
 from dynsweep.loss import sample_losses
-from dynsweep.results.trajectories import load_snapshots, load_trajectories
-from dynsweep.training import train
+from dynsweep.store.trajectories import load_snapshots, load_trajectories
+from dynsweep.training.driver import train
 
 
 def make_run(width: int = 6, **changes: Any) -> RunConfig:

@@ -15,15 +15,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dynsweep import devices
+from dynsweep.cluster import slurm
+from dynsweep.cluster.cost import work
+from dynsweep.cluster.sharding import Dealing, cut, deal
+from dynsweep.cluster.shards import Share, write_shares
 from dynsweep.config import RunConfig, SharpnessConfig, run_config
-from dynsweep.distributed import slurm
-from dynsweep.distributed.dealing import Dealing, cut, deal
-from dynsweep.distributed.share import Share, write_shares
-from dynsweep.distributed.work import work
+from dynsweep.engines import devices
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
-from dynsweep.results.store import read
+from dynsweep.store.records import read
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 MakeRun = Callable[..., RunConfig]
@@ -152,7 +152,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "dynsweep.main", "-m", *arguments],
+        [sys.executable, "-m", "dynsweep.cli.main", "-m", *arguments],
         cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
@@ -261,7 +261,7 @@ def test_detaching_more_local_tasks_than_places_is_refused(dynsweep: Dynsweep) -
 @pytest.mark.slow
 def test_status_of_a_plain_sweep(tmp_path: Path, dynsweep: Dynsweep) -> None:
     assert dynsweep("-m", *GRID, "steps=5", "hydra.sweep.dir=out").returncode == 0
-    command = [sys.executable, "-m", "dynsweep.results.cli", "out", "--status"]
+    command = [sys.executable, "-m", "dynsweep.cli.aggregate_command", "out", "--status"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == "out: 12 completed\n"
     command[3] = "nothing"

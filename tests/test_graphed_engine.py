@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig, ScheduleConfig
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.graphed import STEPS, GraphedEngine, GraphedSession
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.loss import class_weights

@@ -15,19 +15,19 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sweeps import AMPLITUDES, PERIODS, SHARED, plane, record, run, sweep, write
 
-from dynsweep.batches import Batch
+from dynsweep.analysis import grid
+from dynsweep.analysis.decisions import predictor
+from dynsweep.analysis.frame import load_frame
+from dynsweep.analysis.statistics import cells
+from dynsweep.cli.aggregate import aggregate
 from dynsweep.config import flatten
 from dynsweep.data import load
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
-from dynsweep.plots import grid
-from dynsweep.plots.lines import line_plot
-from dynsweep.plots.phase_diagram import phase_diagram
-from dynsweep.results.aggregate import aggregate
-from dynsweep.results.decisions import predictor
-from dynsweep.results.frame import load_frame
-from dynsweep.results.statistics import cells
-from dynsweep.results.store import COMPLETED, METRICS, Record, Store, write_weights
-from dynsweep.training import train
+from dynsweep.figures.lines import line_plot
+from dynsweep.figures.phase_diagram import phase_diagram
+from dynsweep.store.records import COMPLETED, METRICS, Record, Store, write_weights
+from dynsweep.training.driver import train
 
 
 def table(directory: Path) -> pd.DataFrame:
@@ -308,7 +308,7 @@ def test_decision_regions_show_static_and_best(
 ) -> None:
     figures: dict[str, Figure] = {}
     monkeypatch.setattr(
-        "dynsweep.plots.style.save", lambda figure, path: figures.update({path.stem: figure})
+        "dynsweep.figures.style.save", lambda figure, path: figures.update({path.stem: figure})
     )
     summary = aggregate([trained], tmp_path, formats=["png"])
     static, best = figures["decision_regions"].axes
@@ -339,7 +339,7 @@ def test_decision_regions_of_chosen_runs(
 ) -> None:
     figures: dict[str, Figure] = {}
     monkeypatch.setattr(
-        "dynsweep.plots.style.save", lambda figure, path: figures.update({path.stem: figure})
+        "dynsweep.figures.style.save", lambda figure, path: figures.update({path.stem: figure})
     )
     wanted = ["period=50,amplitude=40,seed=1", "loss.amplitude=1.0,seed=0", "amplitude=20"]
     aggregate([trained], tmp_path, decisions=wanted, metrics=[], formats=["png"])
@@ -363,7 +363,7 @@ def test_figures_come_as_png_and_pdf_and_without_pyplot(trained: Path, tmp_path:
     import sys
 
     code = (
-        "import sys; from dynsweep.results.aggregate import aggregate;"
+        "import sys; from dynsweep.cli.aggregate import aggregate;"
         "assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules;"
         "aggregate([sys.argv[1]], sys.argv[2]);"
         "assert 'matplotlib.pyplot' not in sys.modules"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
 from dynsweep.data import load
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine, ReferenceSession
 from dynsweep.models.mlp import MLP
 

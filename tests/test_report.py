@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dynsweep.report.page import MOST_BYTES
-from dynsweep.results.aggregate import aggregate
-from dynsweep.results.store import METRICS, Record, Store, write_weights
+from dynsweep.cli.aggregate import aggregate
+from dynsweep.page.page import MOST_BYTES
+from dynsweep.store.records import METRICS, Record, Store, write_weights
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -88,9 +88,9 @@ def test_decision_regions_are_those_of_the_weights(tmp_path: Path) -> None:
 
     from PIL import Image
 
-    from dynsweep.plots.decision_regions import half_side
-    from dynsweep.results import decisions
-    from dynsweep.results.frame import load_frame
+    from dynsweep.analysis import decisions
+    from dynsweep.analysis.frame import load_frame
+    from dynsweep.figures.decision_regions import half_side
 
     write(tmp_path, side=3, seeds=3)
     _, data = page(tmp_path)
@@ -162,7 +162,7 @@ def test_one_run_and_one_axis(tmp_path: Path) -> None:
 
 
 def test_too_many_runs_become_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dynsweep.report import payload
+    from dynsweep.page import payload
 
     monkeypatch.setattr(payload, "MOST_RUNS", 20)
     write(tmp_path, side=4, seeds=3)

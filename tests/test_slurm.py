@@ -21,14 +21,14 @@ import pytest
 import slurm_cluster
 from slurm_cluster import Cluster
 
-from dynsweep.results.store import METRICS, load_weights, read
+from dynsweep.store.records import METRICS, load_weights, read
 
 REASON = slurm_cluster.available()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
-COMMAND = [sys.executable, "-m", "dynsweep.main"]
+COMMAND = [sys.executable, "-m", "dynsweep.cli.main"]
 SLURM = "hydra/launcher=fused_slurm"
 # 60 runs of different lengths of period; 60,000 steps take 0.2 to 1 second of one core.
 GRID = ["loss.period=10,20,40,80,160,320", "loss.amplitude=1,20", "seed=range(0,5)"]
@@ -320,7 +320,7 @@ def test_detached_tasks_are_told_of_and_joined(
 
 
 def _status(cluster: Cluster, directory: Path) -> str:
-    command = [sys.executable, "-m", "dynsweep.results.cli", str(directory), "--status"]
+    command = [sys.executable, "-m", "dynsweep.cli.aggregate_command", str(directory), "--status"]
     done = subprocess.run(command, env=cluster.env, capture_output=True, text=True, check=True)
     return done.stdout
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dynsweep.results.frame import load_frame
-from dynsweep.results.store import Record, Store, finished, load_weights, read, write_weights
+from dynsweep.analysis.frame import load_frame
+from dynsweep.store.records import Record, Store, finished, load_weights, read, write_weights
 
 METRICS = {
     "train_accuracy": 0.9,
@@ -68,7 +68,7 @@ def test_a_torn_tail_is_no_record(tmp_path: Path) -> None:
 
 def test_two_processes_write_two_files(tmp_path: Path) -> None:
     script = (
-        "import sys; from dynsweep.results.store import Record, Store\n"
+        "import sys; from dynsweep.store.records import Record, Store\n"
         "store = Store(sys.argv[1])\n"
         "for i in range(200): store.append([Record(sys.argv[2] + str(i), i, [], {'a': i},"
         " 'completed')], {'engine': sys.argv[2]})\n"

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynsweep import observers, sweep, training
+from dynsweep.analysis.frame import load_frame
 from dynsweep.config import RunConfig
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.jobs import Job
-from dynsweep.outcomes import RunFailed
-from dynsweep.results.frame import load_frame
-from dynsweep.results.store import load_weights, read
-from dynsweep.results.trajectories import load_trajectories
+from dynsweep.store.records import load_weights, read
+from dynsweep.store.trajectories import load_trajectories
+from dynsweep.sweep import runner as sweep
+from dynsweep.sweep.outcomes import RunFailed
+from dynsweep.training import driver as training
+from dynsweep.training import observers
 
 Make = Callable[..., RunConfig]
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, ENVIRONMENT
 
-from dynsweep.results.trajectory_cli import main
+from dynsweep.cli.trajectory_command import main
 
 GRID = ["-m", "model.width=8", "steps=60", "loss.period=30", "observe=curvature",
         "observe.records=5", "observe.loss_every=1", "observe.class_accuracy_every=0",

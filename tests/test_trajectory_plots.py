@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from test_plots import overlaps
 
-from dynsweep.plots.bifurcation import bifurcation, draw_bifurcation
-from dynsweep.plots.decision_strip import (
+from dynsweep.figures.bifurcation import bifurcation, draw_bifurcation
+from dynsweep.figures.decision_strip import (
     Moment,
     animate_decisions,
     decision_strip,
     draw_decision_strip,
 )
-from dynsweep.plots.threshold import draw_threshold, threshold
-from dynsweep.plots.trajectory import broken, draw_trajectory, present, trajectory
+from dynsweep.figures.threshold import draw_threshold, threshold
+from dynsweep.figures.trajectory import broken, draw_trajectory, present, trajectory
 
 
 @pytest.fixture

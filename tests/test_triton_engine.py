@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import torch
 
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.engines.triton import TritonEngine, interpreted
 from dynsweep.engines.triton_geometry import geometry

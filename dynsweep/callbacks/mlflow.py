@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from dynsweep.callbacks.runs import Logged, Tracker
-from dynsweep.results.store import FAILED
+from dynsweep.store.records import FAILED
 
 MOST = 1000  # metrics that MLflow takes at once
 

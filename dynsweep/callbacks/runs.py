@@ -26,7 +26,7 @@ class Logged:
     Attributes:
         directory: of the sweep.
         words: the overrides that decide the result, as typed.
-        record: as the store has it, see :mod:`dynsweep.results.store`.
+        record: as the store has it, see :mod:`dynsweep.store.records`.
         settings: those that decide the result, by dotted name; without empty ones.
         steps: length of the training.
         curves: values by step of each quantity: the trajectory, if one was recorded, and at the
@@ -59,9 +59,9 @@ class Tracker(Callback):
         _records.cache_clear()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        from dynsweep.batches import total_steps
         from dynsweep.config import SCIENCE, run_config
-        from dynsweep.results.store import METRICS
+        from dynsweep.engines.batches import total_steps
+        from dynsweep.store.records import METRICS
 
         hydra = config.hydra
         multirun = hydra.mode == RunMode.MULTIRUN
@@ -90,7 +90,7 @@ class Tracker(Callback):
 @lru_cache(maxsize=1)
 def _records(directory: Path) -> dict[str, dict[str, Any]]:
     """The records by run, kept while the jobs of one sweep end."""
-    from dynsweep.results.store import latest
+    from dynsweep.store.records import latest
 
     return latest(directory)
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from dynsweep.callbacks.runs import Logged, Tracker
-from dynsweep.results.store import METRICS
+from dynsweep.store.records import METRICS
 
 
 class TensorBoard(Tracker):

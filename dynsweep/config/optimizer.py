@@ -14,7 +14,7 @@ SCHEDULES = ("constant", "linear", "cosine", "piecewise", "sharpness")
 
 @dataclass(unsafe_hash=True)
 class ScheduleConfig:
-    """The factor of the learning rate in the course of training; see ``dynsweep.schedules``.
+    """The factor of the learning rate over the training; see ``dynsweep.training.schedules``.
 
     Positions are fractions of the training, so that a schedule fits any length.
     """

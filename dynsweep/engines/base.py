@@ -1,6 +1,6 @@
 """What every engine offers: a session that trains one batch and can be looked at.
 
-The driver (``dynsweep.training``) knows engines only through these two protocols. It
+The driver (``dynsweep.training.driver``) knows engines only through these two protocols. It
 advances a session in chunks of steps, so that progress, Ctrl-C and recording work with any
 engine and no engine has to know about them.
 """
@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
+from dynsweep.engines.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsweep import models
-from dynsweep.batches import Batch, total_steps
 from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
-from dynsweep.devices import available_threads
 from dynsweep.engines.base import Metrics, beyond_plain
+from dynsweep.engines.batches import Batch, total_steps
+from dynsweep.engines.devices import available_threads
 
 UNITS = 4  # hidden units of a block of weights, as in the passes
 VECTOR = 64  # bytes

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from dynsweep.batches import Batch
 from dynsweep.config import RunConfig
-from dynsweep.devices import available_memory
+from dynsweep.engines.batches import Batch
+from dynsweep.engines.devices import available_memory
 from dynsweep.engines.reference import ReferenceSession, memory
-from dynsweep.schedules import factor
+from dynsweep.training.schedules import factor
 
 STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
 

@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynsweep import models
-from dynsweep.batches import Batch
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.curvature.hessian import Hessian
 from dynsweep.curvature.lanczos import Spectrum, largest
 from dynsweep.curvature.ntk import kernel
 from dynsweep.data import load
-from dynsweep.devices import available_memory, available_threads
 from dynsweep.engines.base import Metrics
+from dynsweep.engines.batches import Batch
+from dynsweep.engines.devices import available_memory, available_threads
+from dynsweep.engines.minibatches import Minibatches
+from dynsweep.engines.optimizer import SGD
 from dynsweep.engines.samples import Samples
 from dynsweep.loss import class_weights, sample_losses
-from dynsweep.minibatches import Minibatches
 from dynsweep.models.mlp import ALIGN
-from dynsweep.optimizer import SGD
-from dynsweep.schedules import factor
+from dynsweep.training.schedules import factor
 
 SLICE = 2**26  # numbers that an evaluation holds at a time
 COPIES = 3  # of a layer's activations that autograd and its temporaries hold at a time, about

@@ -18,9 +18,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from dynsweep.batches import Batch
 from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.engines.base import beyond_plain
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.triton_geometry import MOST_WARPS, geometry, most_units
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from dynsweep import models
-from dynsweep.batches import Batch
 from dynsweep.config import MLPConfig
 from dynsweep.engines import triton_kernel
 from dynsweep.engines.base import Metrics
+from dynsweep.engines.batches import Batch
 from dynsweep.engines.triton_geometry import geometry
 from dynsweep.loss import class_weights
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from dynsweep import seeding
 from dynsweep.config import MLPConfig
+from dynsweep.models import seeding
 
 # Hidden units are padded to whole cache lines with units whose weights are 0. Those stay 0 and
 # add nothing; but every run's matrices then start equally aligned, and matrix products give

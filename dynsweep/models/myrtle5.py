@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from dynsweep import seeding
 from dynsweep.config import Myrtle5Config
+from dynsweep.models import seeding
 from dynsweep.models.convolution import average, convolve, merge
 
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dynsweep import seeding
 from dynsweep.config import WideResNetConfig
+from dynsweep.models import seeding
 from dynsweep.models.convolution import average, convolve, merge, normalise
 
 

@@ -125,7 +125,7 @@ class _PoolLauncher(Launcher):
 
 
 class FusedSlurmLauncher(_PoolLauncher):
-    """Tasks of a Slurm cluster; see ``dynsweep.distributed``."""
+    """Tasks of a Slurm cluster; see ``dynsweep.cluster``."""
 
     kind = "slurm"
     here = False

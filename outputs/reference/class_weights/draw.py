@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
+from dynsweep.figures import style
 from dynsweep.loss import class_weights
-from dynsweep.plots import style
 
 PERIOD, AMPLITUDES, CLASSES, CYCLES = 200, (3.0, 20.0), 3, 4
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dynsweep.plots import style
+from dynsweep.figures import style
 
 SHOWN = ((4000, 5060), (18_800, 19_900))  # the ends of the first and the fourth cycle
 BRANCHES, WINDOW = 4, 64

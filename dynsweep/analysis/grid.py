@@ -1,0 +1,218 @@
+"""From the table of cells to what a diagram shows: axes, panels, and one matrix per panel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from dynsweep.figures.style import number, words
+
+# Settings that mean nothing at amplitude 1: the static loss holds at all their values.
+DYNAMICAL = ("period", "loss.last_period_static", "loss.counting")
+# Order of preference for axes; y takes the later one.
+PREFERENCE = ("period", "width", "lr", "amplitude")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the values of a setting stand on an axis.
+
+    Attributes:
+        values: ascending, as in the table.
+        positions: their coordinates; the values themselves, or 0, 1, ... for words and for
+            a single value.
+        edges: borders of the cells, halfway between neighbours (on a log axis: geometric
+            means).
+        log: whether the axis is logarithmic.
+    """
+
+    values: list[Any]
+    positions: NDArray[np.float64]
+    edges: NDArray[np.float64]
+    log: bool
+
+    @property
+    def places(self) -> NDArray[np.float64]:
+        """Centres of the values between 0 and 1 along the axis."""
+        low, high = self.stretched(self.edges[[0, -1]])
+        return np.asarray((self.stretched(self.positions) - low) / (high - low))
+
+    def at(self, values: pd.Series) -> NDArray[np.float64]:
+        """Positions of values of the axis."""
+        return np.asarray([self.positions[self.values.index(value)] for value in values])
+
+    def stretched(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.log10(coordinates)) if self.log else coordinates
+
+
+def scale(values: pd.Series) -> Scale:
+    """The axis for the distinct values of a column."""
+    distinct = values.dropna().unique()
+    numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy(float)
+    numeric = len(distinct) > 1 and not (
+        np.isnan(numbers).any() or any(isinstance(one, bool | np.bool_) for one in distinct)
+    )
+    if not numeric:
+        ranked = sorted(distinct, key=lambda value: (str(type(value)), value))
+        return Scale(
+            ranked, np.arange(float(len(ranked))), np.arange(len(ranked) + 1.0) - 0.5, log=False
+        )
+    positions = np.sort(numbers)
+    log = log_spaced(positions)
+    at = np.log10(positions) if log else positions
+    middle = (at[1:] + at[:-1]) / 2
+    edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    return Scale(sorted(distinct), positions, 10**edges if log else edges, log)
+
+
+def log_spaced(values: NDArray[np.float64]) -> bool:
+    """Whether ascending ``values`` are spaced more evenly by their logarithms.
+
+    Two values are equally spaced either way: from a factor of 5 on they count as log-spaced.
+    """
+    if values[0] <= 0:
+        return False
+    if len(values) == 2:
+        return bool(values[1] >= 5 * values[0])
+
+    def unevenness(at: NDArray[np.float64]) -> float:
+        gaps = np.diff(at)
+        return float(gaps.std() / gaps.mean())
+
+    return unevenness(np.log(values)) < unevenness(values)
+
+
+def settings(cells: pd.DataFrame) -> list[str]:
+    """The setting columns of a table of cells: all before ``seeds``."""
+    return [str(name) for name in cells.columns[: list(cells.columns).index("seeds")]]
+
+
+def swept(cells: pd.DataFrame) -> list[str]:
+    """Settings with several values; those that only dynamical runs have, among these."""
+    dynamical = cells[cells["amplitude"] != 1]
+    rows = {name: dynamical if name in DYNAMICAL and len(dynamical) else cells for name in cells}
+    return [name for name in settings(cells) if rows[name][name].nunique(dropna=False) > 1]
+
+
+def choose_axes(cells: pd.DataFrame) -> tuple[str | None, str | None]:
+    """The two axes that a diagram has by default: period and amplitude if both were swept,
+    else the numeric settings with most values.
+
+    An amplitude of two values, one of them static, is a comparison and no axis: then, or
+    where one setting alone was swept, y is ``None`` and a line reads better. Both are
+    ``None`` where nothing was swept.
+    """
+    names = swept(cells)
+    amplitudes = set(cells["amplitude"].unique())
+    others = [name for name in names if name != "amplitude"]
+    if len(amplitudes) == 2 and 1 in amplitudes and others:
+        names = others
+    if "period" in names and "amplitude" in names:
+        return "period", "amplitude"
+
+    def rank(name: str) -> tuple[bool, int]:
+        numeric = pd.api.types.is_numeric_dtype(cells[name])
+        return not numeric, -cells[name].nunique()
+
+    best = sorted(names, key=rank)[:2]
+
+    def place(name: str) -> int:
+        return PREFERENCE.index(name) if name in PREFERENCE else PREFERENCE.index("amplitude")
+
+    best.sort(key=place)
+    return (best[0] if best else None), (best[1] if len(best) > 1 else None)
+
+
+def panel_settings(cells: pd.DataFrame, axes: list[str]) -> list[str]:
+    """Swept settings that are no axis; without those that follow from the ones before."""
+    chosen: list[str] = []
+    count = 1
+    for name in swept(cells):
+        if name in axes:
+            continue
+        more = len(cells[[*chosen, name]].drop_duplicates())
+        if more > count:
+            chosen.append(name)
+            count = more
+    return chosen
+
+
+def is_search(cells: pd.DataFrame, panels: list[str]) -> bool:
+    """Whether most panels would hold a point or two: values that a search tried, no grid."""
+    count = len(cells[panels].drop_duplicates()) if panels else 1
+    return count > 12 and 2 * count > len(cells)
+
+
+def spread_static(cells: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
+    """Put the static loss where it belongs in a diagram with these panels.
+
+    At amplitude 1 the period means nothing: one trained static cell stands for all periods
+    of the grid, and where amplitude is a panel there is one static panel.
+    """
+    is_static = cells["amplitude"] == 1
+    if not is_static.any() or is_static.all():
+        return cells
+    free = [name for name in DYNAMICAL if name in swept(cells)]
+    context = [name for name in settings(cells) if name not in ("amplitude", *DYNAMICAL)]
+    dynamical = cells[~is_static]
+    static = cells[is_static].sort_values("seeds", ascending=False, kind="stable")
+    static = static.drop_duplicates(context)
+    if "amplitude" in panels:
+        static = static.assign(**{name: np.nan for name in free if name in panels})
+        free = [name for name in free if name not in panels]
+    if free:
+        places = dynamical[[*context, *free]].drop_duplicates()
+        static = static.drop(columns=free).merge(places, on=context, how="left")
+        known = static[free[0]].notna()
+        orphans = cells[is_static].merge(static.loc[~known, context], on=context)
+        static = pd.concat([static[known], orphans])
+    return pd.concat([static[cells.columns], dynamical], ignore_index=True)
+
+
+def split(cells: pd.DataFrame, panels: list[str]) -> list[tuple[str, pd.DataFrame]]:
+    """Title and rows of each panel, in order."""
+    if not panels:
+        return [("", cells)]
+    parts = []
+    for key, rows in cells.groupby(panels, dropna=False, sort=True):
+        values = dict(zip(panels, key, strict=True))
+        parts.append((values.get("amplitude") != 1, panel_title(values), rows))
+    # The static loss first: the others are compared with it.
+    return [(title, rows) for _, title, rows in sorted(parts, key=lambda part: part[0])]
+
+
+def panel_title(values: dict[str, Any]) -> str:
+    """As in ``width = 100, lr = 1``; amplitude 1 says that it is static."""
+    if values.get("amplitude") == 1:
+        values = {name: value for name, value in values.items() if name not in DYNAMICAL}
+    parts = [
+        "static (A = 1)" if name == "amplitude" and value == 1 else words(name, value)
+        for name, value in values.items()
+    ]
+    return ", ".join(parts)
+
+
+def ticks(at: Scale, gap: float, first: Any = None) -> list[int]:
+    """Which values get a label: all that fit; else round ones before others.
+
+    Args:
+        at: the axis.
+        gap: least distance between two labels, as a part of the axis.
+        first: a value that must have one.
+    """
+
+    def roundness(index: int) -> tuple[bool, int, bool, int]:
+        value = at.values[index]
+        digits = number(value).replace(",", "").replace(".", "").strip("0")
+        ends = index in (0, len(at.values) - 1)
+        return value != first, len(digits), digits != "1" and not ends, index
+
+    chosen: list[int] = []
+    for index in sorted(range(len(at.values)), key=roundness):
+        if all(abs(at.places[index] - at.places[other]) >= gap for other in chosen):
+            chosen.append(index)
+    return sorted(chosen)

@@ -1,0 +1,137 @@
+"""What a user reads at the end of a sweep: a short table, counts, and where the files are."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dynsweep.analysis.select import best_cell, static_twin
+from dynsweep.analysis.statistics import GAINS, varying
+from dynsweep.figures.style import seeds_text, words
+from dynsweep.store.records import COMPLETED, DIVERGED, FAILED
+
+WIDTH = 96
+MOST_FAILURES = 10  # told one by one
+TITLES = ("training accuracy", "validation accuracy")
+
+
+@dataclass
+class Summary:
+    """The outcome of :func:`dynsweep.cli.aggregate.aggregate`.
+
+    Attributes:
+        runs: one row per run, as in ``results.csv``.
+        cells: one row per cell, as in ``cells.csv``.
+        output: the directory of the files.
+        files: all that were written.
+        notes: what is missing, one line each.
+    """
+
+    runs: pd.DataFrame
+    cells: pd.DataFrame
+    output: Path
+    files: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def best(self) -> pd.Series | None:
+        """The cell of highest mean validation accuracy; ``None`` if no run finished."""
+        return best_cell(self.cells)
+
+    def text(self) -> str:
+        """A short plain table, at most 96 columns wide."""
+        lines = ["", self._counts(), *self._table()]
+        for note in self.notes:
+            lines += textwrap.wrap(note, WIDTH)
+        return "\n".join([*lines, *self._failures(), *self._files()])
+
+    def _counts(self) -> str:
+        status = self.runs["status"].value_counts()
+        counts = ", ".join(
+            f"{status.get(name, 0):,} {name}"
+            for name in (COMPLETED, DIVERGED, FAILED)
+            if name == COMPLETED or status.get(name, 0)
+        )
+        text = f"{len(self.runs):,} run{'s' * (len(self.runs) != 1)}: {counts}"
+        if len(self.cells):
+            cells = len(self.cells)
+            text += f"; {cells:,} cell{'s' * (cells != 1)} of {seeds_text(self.cells['seeds'])}"
+        return text
+
+    def _table(self) -> list[str]:
+        best = self.best
+        if best is None:
+            return []
+        dynamical = self.cells["amplitude"] != 1
+        static = static_twin(self.runs, best)
+        # Trained at every period of a grid, each seed still counts once.
+        static = static.groupby("seed")[list(GAINS)].mean()
+        rows = []
+        if len(static.dropna()):
+            rows.append(
+                ["static loss", *(_value(static[m].mean(), static[m].sem()) for m in GAINS)]
+            )
+        if dynamical.any():
+            rows.append(
+                ["best cell", *(_value(best[f"{m}_mean"], best[f"{m}_se"]) for m in GAINS)]
+            )
+        gains = [best[f"{m}_gain"] for m in GAINS]
+        if dynamical.any() and not pd.isna(gains).all():
+            errors = [best[f"{m}_gain_se"] for m in GAINS]
+            rows.append(["gain", *(_value(g, e, "+") for g, e in zip(gains, errors, strict=True))])
+            rows.append(["p (paired t-test)", *(_p(best[f"{m}_gain_p"]) for m in GAINS)])
+            rows.append(["p, corrected", *(_p(best[f"{m}_gain_p_corrected"]) for m in GAINS)])
+        lines = [f"{'':20}{TITLES[0]:>22}{TITLES[1]:>22}"]
+        lines += [f"{name:20}{train:>22}{validation:>22}" for name, train, validation in rows]
+        if dynamical.any():
+            names = [n for n in varying(self.cells) if n not in ("period", "amplitude")]
+            told = ", ".join(words(n, best[n]) for n in ("period", "amplitude", *names))
+            lines += textwrap.wrap(
+                f"Best cell: {told} (highest validation accuracy of {dynamical.sum():,})", WIDTH
+            )
+        return ["", *lines, ""]
+
+    def _failures(self) -> list[str]:
+        """The runs that raised, and why."""
+        failed = self.runs[self.runs["status"] == FAILED]
+        names = [*varying(self.runs), *(["seed"] if self.runs["seed"].nunique() > 1 else [])]
+        lines = []
+        for _, run in failed.head(MOST_FAILURES).iterrows():
+            told = ", ".join(words(name, run[name]) for name in dict.fromkeys(names))
+            line = f"Failed: {told or run['id']}: {run['error']}"
+            lines.append(textwrap.shorten(line, 2 * WIDTH, placeholder=" ..."))
+        if len(failed) > MOST_FAILURES:
+            lines.append(f"{len(failed) - MOST_FAILURES:,} more failed runs: see results.csv")
+        return lines
+
+    def _files(self) -> list[str]:
+        """Names without and with all their formats, ``name.{pdf,png}``."""
+        suffixes: dict[str, list[str]] = {}
+        for path in self.files:
+            suffixes.setdefault(path.stem, []).append(path.suffix[1:])
+        names = [
+            f"{stem}.{found[0]}" if len(found) == 1 else f"{stem}.{{{','.join(found)}}}"
+            for stem, found in suffixes.items()
+        ]
+        wrapped = textwrap.wrap(
+            "  ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ",
+            break_on_hyphens=False,
+        )  # fmt: skip
+        return [f"Files in {self.output}:", *wrapped]
+
+
+def _value(mean: Any, error: Any, sign: str = "") -> str:
+    if pd.isna(mean):
+        return "none"
+    text = f"{mean:{sign}.4f}"
+    return text if pd.isna(error) else f"{text} ± {error:.4f}"
+
+
+def _p(p: Any) -> str:
+    if pd.isna(p):
+        return "none"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
