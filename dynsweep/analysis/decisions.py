@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from dynsweep.analysis.frame import SHORT
 from dynsweep.analysis.select import matching, static_twin
-from dynsweep.config import DATASETS, MODELS, SpiralsConfig
-from dynsweep.figures import style
+from dynsweep.config import DATASETS, MODELS, SpiralsConfig, labels
 from dynsweep.store.records import FAILED, load_weights
 
 if TYPE_CHECKING:
@@ -59,8 +58,10 @@ def picture(run: pd.Series, swept: list[str]) -> Picture:
     names = [n for n in swept if n not in ("period", "amplitude", "seed")]
     dynamics = "static (A = 1)"
     if run["amplitude"] != 1:
-        dynamics = f"T = {style.number(run['period'])}, A = {style.number(run['amplitude'])}"
-    told = ", ".join([dynamics, *(style.words(n, run[n]) for n in names), f"seed {run['seed']}"])
+        dynamics = f"T = {labels.number(run['period'])}, A = {labels.number(run['amplitude'])}"
+    told = ", ".join(
+        [dynamics, *(labels.assignment(n, run[n]) for n in names), f"seed {run['seed']}"]
+    )
     accuracy = (
         f"accuracy: training {run['train_accuracy']:.3f}, "
         f"validation {run['validation_accuracy']:.3f}"

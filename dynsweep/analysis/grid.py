@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dynsweep.figures.style import number, words
+from dynsweep.config.labels import assignment, number
 
 # Settings that mean nothing at amplitude 1: the static loss holds at all their values.
 DYNAMICAL = ("period", "loss.last_period_static", "loss.counting")
@@ -190,7 +190,7 @@ def panel_title(values: dict[str, Any]) -> str:
     if values.get("amplitude") == 1:
         values = {name: value for name, value in values.items() if name not in DYNAMICAL}
     parts = [
-        "static (A = 1)" if name == "amplitude" and value == 1 else words(name, value)
+        "static (A = 1)" if name == "amplitude" and value == 1 else assignment(name, value)
         for name, value in values.items()
     ]
     return ", ".join(parts)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dynsweep.analysis.select import best_cell, static_twin
 from dynsweep.analysis.statistics import GAINS, varying
-from dynsweep.figures.style import seeds_text, words
+from dynsweep.config.labels import assignment, seeds_text
 from dynsweep.store.records import COMPLETED, DIVERGED, FAILED
 
 WIDTH = 96
@@ -89,7 +89,7 @@ class Summary:
         lines += [f"{name:20}{train:>22}{validation:>22}" for name, train, validation in rows]
         if dynamical.any():
             names = [n for n in varying(self.cells) if n not in ("period", "amplitude")]
-            told = ", ".join(words(n, best[n]) for n in ("period", "amplitude", *names))
+            told = ", ".join(assignment(n, best[n]) for n in ("period", "amplitude", *names))
             lines += textwrap.wrap(
                 f"Best cell: {told} (highest validation accuracy of {dynamical.sum():,})", WIDTH
             )
@@ -101,7 +101,7 @@ class Summary:
         names = [*varying(self.runs), *(["seed"] if self.runs["seed"].nunique() > 1 else [])]
         lines = []
         for _, run in failed.head(MOST_FAILURES).iterrows():
-            told = ", ".join(words(name, run[name]) for name in dict.fromkeys(names))
+            told = ", ".join(assignment(name, run[name]) for name in dict.fromkeys(names))
             line = f"Failed: {told or run['id']}: {run['error']}"
             lines.append(textwrap.shorten(line, 2 * WIDTH, placeholder=" ..."))
         if len(failed) > MOST_FAILURES:

@@ -13,8 +13,8 @@ from dynsweep.analysis.decisions import dataset_of, drawable, predictor_of
 from dynsweep.analysis.frame import load_frame
 from dynsweep.analysis.select import AggregateError, conditions, matching
 from dynsweep.analysis.statistics import varying
+from dynsweep.config import labels
 from dynsweep.curvature.threshold import crossing, fit_power, onset
-from dynsweep.figures import style
 from dynsweep.store.trajectories import load_snapshots, load_trajectories
 
 MOST_RUNS = 6  # drawn unless some are chosen
@@ -83,7 +83,7 @@ def _draw_run(
     from dynsweep.figures.trajectory import draw_trajectory, present
 
     names = ["width", "lr", "period", "amplitude", "seed"]
-    title = ", ".join(style.words(name, run[name]) for name in names)
+    title = ", ".join(labels.assignment(name, run[name]) for name in names)
     label = "_".join(["", *(f"{name.rpartition('.')[2]}{run[name]:g}" for name in swept
                             if isinstance(run[name], int | float | np.number))])  # fmt: skip
     lr, period = float(run["lr"]), float(run["period"])
@@ -171,5 +171,5 @@ def _threshold(made: Curves, output: Path) -> None:
             )
     if len(found):
         fixed = [n for n in ("period", "amplitude") if made.onsets[n].nunique() == 1]
-        title = ", ".join(style.words(name, made.onsets[name].iloc[0]) for name in fixed)
+        title = ", ".join(labels.assignment(name, made.onsets[name].iloc[0]) for name in fixed)
         made.files += draw_threshold(found, output / "threshold", title)

@@ -12,8 +12,8 @@ from dynsweep.cluster.launches import launches
 from dynsweep.cluster.shards import Share, Status
 from dynsweep.cluster.slurm import SlurmError, TaskState, states
 from dynsweep.config import run_config
+from dynsweep.config.labels import duration
 from dynsweep.store.records import FAILED, FINISHED, read
-from dynsweep.sweep.progress import clock
 
 MOST_TASKS = 30  # told one by one
 
@@ -38,7 +38,7 @@ class Standing:
             f"  {self.task.job or '-':>12}  {self.state:24} {done:8.1f} of {self.task.runs} runs"
         )
         if self.status is not None:
-            line += f", heard of {clock(max(0, time.time() - self.status.updated))} ago"
+            line += f", heard of {duration(max(0, time.time() - self.status.updated))} ago"
         return f"{line}  {self.task.log}"
 
 

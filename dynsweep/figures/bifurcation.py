@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from dynsweep.config import labels
 from dynsweep.curvature.threshold import known_sharpness
 from dynsweep.figures import style
 
@@ -72,7 +73,7 @@ def bifurcation(
         cmap=_colours(),
         vmin=0 if period else None, vmax=1 if period else None,
     )  # fmt: skip
-    label = f"2/lr = {style.number(2 / lr)}"
+    label = f"2/lr = {labels.number(2 / lr)}"
     axis.axvline(2 / lr, color=style.INK, linewidth=1, linestyle="--", label=label)
     axis.legend(
         loc="upper left",

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dynsweep.analysis import grid
-from dynsweep.figures import style
+from dynsweep.config import labels
 
 GAIN = "_gain"  # ends the name of a metric's gain over the static loss
 
 
 def headline(cells: pd.DataFrame, metric: str) -> tuple[str, str]:
     """Title, and what is the same in all cells."""
-    word = style.METRICS[metric.removesuffix(GAIN)]
+    word = labels.METRICS[metric.removesuffix(GAIN)]
     title = f"Gain in {word} over the static loss" if metric.endswith(GAIN) else word.capitalize()
-    return title, ", ".join([*shared(cells), style.seeds_text(cells["seeds"])])
+    return title, ", ".join([*shared(cells), labels.seeds_text(cells["seeds"])])
 
 
 def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
@@ -28,7 +28,7 @@ def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
     dynamical = cells[cells["amplitude"] != 1]
     for name in names:
         rows = dynamical if name == "period" else cells
-        fixed += [style.words(name, value, " ") for value in rows[name].head(1)]
+        fixed += [labels.assignment(name, value, " ") for value in rows[name].head(1)]
     epochs = cells.get("epochs")
     if epochs is not None and epochs.notna().all():
         if "epochs" in constant:
@@ -40,7 +40,7 @@ def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
 
 def metric_label(metric: str) -> str:
     """A metric's name on an axis or a colour bar."""
-    word = style.METRICS[metric.removesuffix(GAIN)]
+    word = labels.METRICS[metric.removesuffix(GAIN)]
     return f"gain in {word}" if metric.endswith(GAIN) else word
 
 

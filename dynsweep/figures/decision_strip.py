@@ -120,7 +120,7 @@ def animate_decisions(
 
 def _picture(moment: Moment, points: NDArray[np.float64], labels: NDArray[np.int64]) -> Picture:
     accuracy = float((moment.predict(points) == labels).mean())
-    title = f"t = {style.number(moment.step)}\naccuracy {accuracy:.2f}"
+    title = f"t = {number(moment.step)}\naccuracy {accuracy:.2f}"
     return Picture(title, moment.predict, points, labels)
 
 

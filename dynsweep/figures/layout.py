@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dynsweep.analysis import grid
 from dynsweep.analysis.grid import Scale
+from dynsweep.config import labels
 from dynsweep.figures import style
 
 MAX_PANELS = 12
@@ -86,7 +87,7 @@ class Layout:
                 round_ticks(line, *scale.edges[[0, -1]])
             return
         static = name == "amplitude" and scale.values[0] == 1
-        texts = [style.number(value) for value in scale.values]
+        texts = [labels.number(value) for value in scale.values]
         if static:
             texts[0] = "1 (static)" if which == "y" else "1\nstatic"
             self.bottom = BOTTOM + (LINE if which == "x" else 0)
@@ -160,5 +161,5 @@ def round_ticks(line: Axis, low: float, high: float) -> None:
     at = [digit * 10.0**decade for decade in decades for digit in digits]
     at = [value for value in at if low <= value <= high]
     line.set_major_locator(FixedLocator(at))
-    line.set_ticklabels([style.number(value) for value in at])
+    line.set_ticklabels([labels.number(value) for value in at])
     line.set_minor_formatter(NullFormatter())

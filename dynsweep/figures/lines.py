@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynsweep.analysis import grid
+from dynsweep.config import labels
 from dynsweep.figures import style
 from dynsweep.figures.captions import GAIN, headline, metric_label, note
 from dynsweep.figures.layout import MAX_PANELS, Layout
@@ -61,7 +62,7 @@ def line_plot(cells: pd.DataFrame, metric: str = "train_accuracy", x: str = "lr"
                 lines[kind] = _line(axis, part.sort_values(x), metric, column, x, xs, kind)
                 seen |= _mark(axis, part, column, x, xs)
     errors = ", mean ± s.e." if cells["seeds"].max() > 1 else ""
-    layout.label(style.axis_label(x, table["model"].iloc[0]), metric_label(metric) + errors)
+    layout.label(labels.axis_label(x, table["model"].iloc[0]), metric_label(metric) + errors)
     entries = [*(lines.values() if STATIC in lines else ()), *handles(seen)]
     layout.finish(*headline(cells, metric), entries, note(cells, metric))
     return figure

@@ -13,7 +13,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.config import CIFAR10Config
+from dynsweep.config import CIFAR10Config, labels
 from dynsweep.figures import style
 from dynsweep.figures.captions import GAIN, headline, metric_label, note
 from dynsweep.figures.layout import MAX_PANELS, Layout, round_ticks
@@ -62,7 +62,7 @@ def phase_diagram(
         mesh = _draw(panel, column, norm, colours)
         axis.set_title(title, fontsize=layout.tick + 0.5, color=style.INK, pad=4)
     model = table["model"].iloc[0]
-    layout.label(style.axis_label(x, model), style.axis_label(y, model))
+    layout.label(labels.axis_label(x, model), labels.axis_label(y, model))
     colour_bar = figure.colorbar(mesh, cax=bar, extend=arrow)
     _finish_bar(colour_bar, norm, metric, limits, layout)
     layout.finish(*headline(cells, metric), handles(seen), (note(cells, metric) + others).strip())
@@ -91,7 +91,7 @@ def phase_diagram_on(
     panel = Panel(axis, table, x, y, xs, ys, layout)
     _draw(panel, column, norm, colours)
     model = table["model"].iloc[0]
-    layout.label(style.axis_label(x, model), style.axis_label(y, model))
+    layout.label(labels.axis_label(x, model), labels.axis_label(y, model))
     _finish_bar(bar, norm, metric, limits, layout)
     axis.set_title(
         headline(cells, metric)[0],

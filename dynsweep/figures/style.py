@@ -20,60 +20,6 @@ SEQUENTIAL, DIVERGING = "viridis", "RdBu"
 # Okabe and Ito's colours, told apart with any colour vision; static loss in black.
 CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777")
 
-# Words for settings: on axes, and in titles.
-AXES = {
-    "period": "period T (steps)",
-    "amplitude": "amplitude A",
-    "lr": "learning rate",
-    "width": "width (hidden units)",
-    "seed": "seed",
-    "steps": "training length (steps)",
-    "dataset.noise": "noise of the angle (radians)",
-    "dataset.samples_per_class": "training samples per class",
-    "dataset.revolutions": "revolutions of the spirals",
-    "dataset.classes": "number of classes C",
-    "model.init": "initialisation",
-}
-WORDS = {"period": "T", "amplitude": "A"}
-METRICS = {
-    "train_accuracy": "training accuracy",
-    "validation_accuracy": "validation accuracy",
-    "train_loss": "training loss",
-    "validation_loss": "validation loss",
-}
-
-
-def axis_label(name: str, model: Any = "mlp") -> str:
-    """Axis label of a setting, with its unit."""
-    if name == "width" and model != "mlp":
-        return "width (channels)"
-    return AXES.get(name, name.rpartition(".")[2].replace("_", " "))
-
-
-def words(name: str, value: Any, sign: str = " = ") -> str:
-    """A setting and its value, as in ``width = 100``."""
-    return f"{WORDS.get(name, name.rpartition('.')[2].replace('_', ' '))}{sign}{number(value)}"
-
-
-def number(value: Any) -> str:
-    """A setting's value as short text: 0.05, 1, 35,000, glorot."""
-    if value is None or value != value:
-        return "none"
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        return str(value)
-    value = float(value)
-    if value == round(value) and abs(value) < 1e9:
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
-    return f"{value:.3g}"
-
-
-def seeds_text(counts: Any) -> str:
-    """``3 seeds``, or ``1 to 3 seeds`` where cells differ."""
-    low, high = int(min(counts)), int(max(counts))
-    if low == high:
-        return f"{high} seed" + "s" * (high != 1)
-    return f"{low} to {high} seeds"
-
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure whole or not at all; the format is the path's suffix."""

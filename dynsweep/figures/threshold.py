@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dynsweep.config import labels
 from dynsweep.curvature.threshold import fit_power
 from dynsweep.figures import style
 from dynsweep.figures.layout import round_ticks
@@ -82,12 +83,12 @@ def _points(axis: Axes, found: pd.DataFrame, x: str, by: str | None) -> None:
         axis.plot(
             part[x], part["sharpness"], linestyle="none", marker=marker, markersize=4.5,
             color=colour, markeredgecolor="white", markeredgewidth=0.4,
-            label="runs" if by is None else style.words(by, value),
+            label="runs" if by is None else labels.assignment(by, value),
         )  # fmt: skip
     low, high = float(found[x].min()) / 1.3, float(found[x].max()) * 1.3
     axis.set_xlim(low, high)
     round_ticks(axis.xaxis, low, high)
-    axis.set_xlabel(style.axis_label(x), fontsize=style.LABEL, color=style.INK)
+    axis.set_xlabel(labels.axis_label(x), fontsize=style.LABEL, color=style.INK)
 
 
 def _looks(values: pd.Series) -> list[tuple[float, str, str]]:

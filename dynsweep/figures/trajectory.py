@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from dynsweep.config import labels
 from dynsweep.figures import style
 
 HEIGHT, WIDTH = 1.2, 3.65  # of a panel, inches
@@ -178,7 +179,7 @@ def _panel(
             rasterized=len(x) > MANY,
         )  # fmt: skip
     if row.threshold:
-        label = f"2/lr = {style.number(2 / lr)}"
+        label = f"2/lr = {labels.number(2 / lr)}"
         axis.axhline(2 / lr, color=style.INK, linewidth=1, linestyle="--", label=label)
     if row.log:
         axis.set_yscale("log")

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 import dynsweep
+from dynsweep.config.labels import duration
 from dynsweep.page.payload import payload
 from dynsweep.page.pictures import decision_sprite, trajectories, typical_rows
 from dynsweep.store.files import replacing
-from dynsweep.sweep.progress import clock
 
 NAME = "report.html"
 MOST_BYTES = 6_000_000
@@ -106,7 +106,7 @@ def _facts(directories: Sequence[str | Path], frame: pd.DataFrame) -> dict[str, 
     if "finished" in frame and frame["finished"].notna().any():
         first, last = frame["finished"].dropna().min(), frame["finished"].dropna().max()
         facts["recorded"] = str(first) if first == last else f"{first} to {last}"
-    facts["training time"] = f"{clock(float(frame['seconds'].fillna(0).sum()))} in all"
+    facts["training time"] = f"{duration(float(frame['seconds'].fillna(0).sum()))} in all"
     facts["page written by"] = f"dynsweep {dynsweep.__version__}"
     return facts
 

@@ -12,14 +12,14 @@ import pandas as pd
 
 from dynsweep.analysis import grid
 from dynsweep.analysis.statistics import GAINS, settings, varying
-from dynsweep.figures import style
+from dynsweep.config import labels
 from dynsweep.store.records import COMPLETED, DIVERGED, FAILED, METRICS
 
 STATUSES = (COMPLETED, DIVERGED, FAILED)
 # What can be shown in the diagram, in words.
 SHOWN = {
-    **style.METRICS,
-    **{f"gain_{name}": f"gain in {style.METRICS[name]}" for name in GAINS},
+    **labels.METRICS,
+    **{f"gain_{name}": f"gain in {labels.METRICS[name]}" for name in GAINS},
     "seconds": "seconds per run",
 }
 MOST_RUNS = 50_000  # beyond this a row of the page is a cell
@@ -84,9 +84,9 @@ def _axis(name: str, frame: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]
     model = frame["model"].iloc[0] if "model" in frame else "mlp"
     return {
         "name": name,
-        "label": style.axis_label(name, model),
+        "label": labels.axis_label(name, model),
         "values": values,
-        "words": [style.number(value) for value in values],
+        "words": [labels.number(value) for value in values],
         "log": bool(scale.log),
         "numeric": all(isinstance(v, int | float) and not isinstance(v, bool) for v in values),
     }

@@ -9,6 +9,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from dynsweep.config.labels import duration
+
 log = logging.getLogger(__name__)
 
 # Without a terminal a line is logged this often, in seconds.
@@ -58,17 +60,5 @@ class Progress:
             # The first runs' compilation says nothing of how long the others take.
             left = (self.runs - self.done) / rate if self.done >= 0.5 else float("inf")
             log.info(
-                "%.0f of %d runs, %.3g runs/s, %s left", self.done, self.runs, rate, clock(left)
+                "%.0f of %d runs, %.3g runs/s, %s left", self.done, self.runs, rate, duration(left)
             )
-
-
-def clock(seconds: float) -> str:
-    """A duration as people say it: ``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds == float("inf"):
-        return "unknown time"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
