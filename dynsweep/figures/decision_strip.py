@@ -13,6 +13,7 @@ from matplotlib.animation import PillowWriter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dynsweep.config.labels import number
 from dynsweep.figures import style
 from dynsweep.figures.decision_regions import (
     Picture,
