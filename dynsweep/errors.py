@@ -1,13 +1,24 @@
-"""Errors that users cause, told in one line: the setting, the value, and what is allowed."""
+"""Errors with a text for the user, each of one line."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 
 
-class ConfigError(ValueError):
+class DynsweepError(Exception):
+    """What dynsweep raises on purpose; the text is one line for the user."""
+
+
+class RunFailed(DynsweepError, RuntimeError):
+    """A run raised; the text is its error."""
+
+
+class SweepFailed(DynsweepError, RuntimeError):
+    """Some runs of a sweep failed; the text says how many, and the first error."""
+
+
+class ConfigError(DynsweepError, ValueError):
     """A setting whose value is not allowed; its text is one line.
 
     Args:
@@ -32,64 +43,3 @@ def no_such(name: str, known: Iterable[str], where: str = "") -> str:
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ";"
     return f"no such setting{hint} allowed{where}: {', '.join(names)}"
-
-
-# OmegaConf's words for the type it wanted, and ours.
-_TYPES = {
-    "could not be converted to Integer": "must be a whole number",
-    "could not be converted to Float": "must be a number",
-    "is not a valid bool": "must be true or false",
-    "is not Optional": "must have a value",
-}
-
-
-def one_line(error: BaseException, overrides: list[str]) -> str:
-    """Hydra's and OmegaConf's errors of several lines as one line of ours.
-
-    Args:
-        error: what Hydra raised.
-        overrides: the command line, to quote the user's own words.
-    """
-    text, cause = str(error), error.__cause__
-    if found := re.search(r"Could not find '(\S+)/([^/']+)'", text):
-        group, option = found.groups()
-        options = re.findall(r"^\t(\w+)$", text, re.MULTILINE)
-        return f"{group}={option}: must be one of {', '.join(options)}"
-    if found := re.search(r"Could not override '([^']+)'", text):
-        key = found[1]
-        return f"{_typed(key, overrides)}: {_unknown(key, cause)}"
-    if found := re.search(r"Ambiguous value for argument '(.+)'|Sweep parameters '(.+)'", text):
-        return f"{found[1] or found[2]}: several values; add -m to sweep over them"
-    if found := re.search(r"Error parsing override '(.*)'\n(.*)", text):
-        if "empty choice" in text:
-            return f"{found[1]}: a grid with no points; give at least one value"
-        return f"{found[1]}: {found[2]}"
-    if found := re.search(r"Error merging override (.*)", text):
-        return f"{found[1]}: {_wanted(str(cause))}"
-    return " ".join(f"{text} {cause or ''}".split())
-
-
-def _typed(key: str, overrides: list[str]) -> str:
-    """The override as the user typed it."""
-    for override in overrides:
-        if override.lstrip("+~").partition("=")[0] == key:
-            return override
-    return key
-
-
-def _unknown(key: str, cause: BaseException | None) -> str:
-    parent = getattr(cause, "parent_node", None)
-    if parent is None:
-        return f"nothing to replace here; to add it, type +{key}=..."
-    prefix, _, name = key.rpartition(".")
-    known = sorted(str(name) for name in parent)
-    if not known:
-        return f"nothing to replace here; to add it, type +{key}=..."
-    return no_such(name, known, f" in {prefix}" if prefix else "")
-
-
-def _wanted(text: str) -> str:
-    for words, ours in _TYPES.items():
-        if words in text:
-            return ours
-    return text.partition("\n")[0]

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from dynsweep.config import CIFAR10Config
-from dynsweep.data import load, statistics
+from dynsweep.data import load
+from dynsweep.data.cifar10 import statistics
 from dynsweep.data.cifar10_files import FOLDER, RECORD, TEST, TRAIN
 from dynsweep.data.download import ARCHIVE, download
 from dynsweep.errors import ConfigError

@@ -11,9 +11,10 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from dynsweep.cli.hydra_errors import one_line
 from dynsweep.cli.task import Stop, Task
 from dynsweep.config import register_schemas
-from dynsweep.errors import ConfigError, one_line
+from dynsweep.errors import ConfigError
 from dynsweep.launchers.registration import SweepFailed, register
 
 BAD_SETTING, FAILED_RUNS, INTERRUPTED = 2, 1, 130

@@ -1,30 +1,25 @@
-"""The typed settings of a run: the schema that Hydra checks, and the ranges it cannot check.
+"""The typed settings of a run: declared once, checked, known by their differences.
 
-The dataclasses serve twice. Registered with Hydra's ``ConfigStore`` they reject unknown keys
-and wrong types at composition; built by :func:`run_config` they are what the rest of the
-program reads; hashable, so that equal configs are found. Nothing here imports PyTorch: tab
-completion stays quick.
+Nothing here imports PyTorch: tab completion stays quick.
 """
 
-from dynsweep.config.dataset import DATASETS, CIFAR10Config, DatasetConfig, SpiralsConfig
+from collections.abc import Mapping
+from typing import Any
+
 from dynsweep.config.engine import EngineConfig
 from dynsweep.config.loss import LossConfig
-from dynsweep.config.model import (
-    MODELS,
-    MLPConfig,
-    ModelConfig,
-    Myrtle5Config,
-    WideResNetConfig,
-)
 from dynsweep.config.observe import NTKConfig, ObserveConfig, SharpnessConfig
 from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
-from dynsweep.config.run import SCIENCE, RunConfig, flatten, run_config
+from dynsweep.config.run import SETTINGS, Run, RunConfig, from_flat, identity
 from dynsweep.config.schemas import register_schemas
+from dynsweep.data import DATASETS, CIFAR10Config, DatasetConfig, SpiralsConfig
+from dynsweep.models import MODELS, MLPConfig, ModelConfig, Myrtle5Config, WideResNetConfig
+from dynsweep.settings import Setting, flatten, replaced
 
 __all__ = [
     "DATASETS",
     "MODELS",
-    "SCIENCE",
+    "SETTINGS",
     "CIFAR10Config",
     "DatasetConfig",
     "EngineConfig",
@@ -35,12 +30,25 @@ __all__ = [
     "NTKConfig",
     "ObserveConfig",
     "OptimizerConfig",
+    "Run",
     "RunConfig",
     "ScheduleConfig",
+    "Setting",
     "SharpnessConfig",
     "SpiralsConfig",
     "WideResNetConfig",
     "flatten",
+    "from_flat",
+    "identity",
     "register_schemas",
-    "run_config",
+    "replaced",
 ]
+
+# Until every room takes runs:
+SCIENCE = ("dataset", "model", "loss", "optimizer", "steps", "epochs", "seed", "precision")
+
+
+def run_config(settings: Mapping[str, Any]) -> RunConfig:
+    run = from_flat(flatten(settings))
+    run.check()
+    return run

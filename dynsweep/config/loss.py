@@ -4,34 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dynsweep.config.ranges import at_least, one_of
-from dynsweep.errors import ConfigError
+from dynsweep.settings import setting
 
 LOSSES = ("cross_entropy", "mean_squared_error")
-COUNTINGS = ("paper", "notebook")
 
 
 @dataclass(unsafe_hash=True)
 class LossConfig:
-    """Dynamical cross-entropy or mean squared error; amplitude 1 is the ordinary static loss.
+    """Dynamical cross-entropy or mean squared error; amplitude 1 is the ordinary static loss."""
 
-    ``period`` counts minimisation steps. ``counting=notebook`` repeats the authors' notebook,
-    whose cycles last ``period + 1`` steps. ``static_end`` is the last fraction of the training
-    without oscillations, besides the last period.
-    """
-
-    name: str = "cross_entropy"
-    period: int = 200
-    amplitude: float = 20.0
-    last_period_static: bool = True
-    static_end: float = 0.0
-    counting: str = "paper"
-
-    def check(self) -> None:
-        """Raise :class:`ConfigError` for the first setting out of range."""
-        one_of("loss.name", self.name, LOSSES)
-        at_least("loss.period", self.period, 1)
-        at_least("loss.amplitude", self.amplitude, 1)
-        if not 0 <= self.static_end <= 1:
-            raise ConfigError("loss.static_end", self.static_end, "must lie between 0 and 1")
-        one_of("loss.counting", self.counting, COUNTINGS)
+    name: str = setting("cross_entropy", "what is weighted by class", choices=LOSSES)
+    period: int = setting(
+        200,
+        "T in steps: each cycle emphasises one class",
+        least=1,
+        short="period",
+        symbol="T",
+        label="period T (steps)",
+        batched=True,
+        dynamical=True,
+    )
+    amplitude: float = setting(
+        20.0,
+        "A, at least 1: the largest weight of the emphasised class over the others'; 1 is static",
+        least=1,
+        short="amplitude",
+        symbol="A",
+        label="amplitude A",
+        batched=True,
+    )
+    last_period_static: bool = setting(
+        True,
+        "equal weights over the last T steps, so that accuracy is not read mid-swing",
+        dynamical=True,
+    )
+    static_end: float = setting(
+        0.0,
+        "equal weights over this last fraction of the training as well",
+        least=0,
+        most=1,
+        dynamical=True,
+    )
+    counting: str = setting(
+        "paper",
+        "paper: cycles of T steps; notebook: of T + 1 steps, as in the authors' notebook",
+        choices=("paper", "notebook"),
+        dynamical=True,
+    )

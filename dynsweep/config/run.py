@@ -1,33 +1,33 @@
-"""One run: its typed settings, built from what Hydra composed, and its identity."""
+"""One run: its typed settings, its identity, and its place in a sweep."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from dynsweep.config.dataset import DATASETS, DatasetConfig
 from dynsweep.config.engine import EngineConfig
 from dynsweep.config.loss import LossConfig
-from dynsweep.config.model import MODELS, ModelConfig
-from dynsweep.config.observe import NTKConfig, ObserveConfig, SharpnessConfig
-from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
-from dynsweep.config.ranges import at_least, one_of
-from dynsweep.errors import ConfigError, no_such
+from dynsweep.config.observe import ObserveConfig
+from dynsweep.config.optimizer import OptimizerConfig
+from dynsweep.data import DATASETS, DatasetConfig
+from dynsweep.errors import ConfigError
+from dynsweep.models import MODELS, ModelConfig
+from dynsweep.settings import Setting, check, declared, flatten, replaced, setting
 
 PRECISIONS = ("float32", "float64", "tf32", "bfloat16")
-DEVICES = ("auto", "cpu", "cuda")
 OBJECTIVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
 
-# The settings that decide the result.
-SCIENCE = ("dataset", "model", "loss", "optimizer", "steps", "epochs", "seed", "precision")
+# Goes into every identity; to be raised when equal settings come to mean another result.
+RULE = 2
 
 
 @dataclass(unsafe_hash=True)
 class RunConfig:
-    """Everything that decides one run, and where it is computed."""
+    """Everything that decides one run, and where and how it is computed."""
 
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -35,36 +35,44 @@ class RunConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
-    steps: int = 35000
-    epochs: int | None = None
-    seed: int = 0
-    precision: str = "float32"
-    device: str = "auto"
-    save_weights: bool = True
-    checkpoint_minutes: float = 5.0
-    retry_failed: bool = True
-    report: bool = True
-    objective: str = "validation_accuracy"
+    steps: int = setting(35000, "minimisation steps", least=0, label="training length (steps)")
+    epochs: int | None = setting(
+        None, "passes over the training set; replaces steps where it is set", least=0
+    )
+    seed: int = setting(
+        0,
+        "initial weights; sweep it for repeats: seed=range(0,5)",
+        least=0,
+        short="seed",
+        label="seed",
+        batched=True,
+    )
+    precision: str = setting(
+        "float32",
+        "on CUDA also tf32 and bfloat16, which speed up products",
+        choices=PRECISIONS,
+    )
+    device: str = setting(
+        "auto", "auto takes CUDA where there is a GPU", choices=("auto", "cpu", "cuda"), place=True
+    )
+    save_weights: bool = setting(
+        True, "keep final weights (figures of decision regions need them)", place=True
+    )
+    checkpoint_minutes: float = setting(
+        5.0, "a batch in flight saves its state so often", least=0, place=True
+    )
+    retry_failed: bool = setting(True, "train runs again that were recorded as failed", place=True)
+    report: bool = setting(True, "a multirun ends with the page report.html", place=True)
+    objective: str = setting(
+        "validation_accuracy",
+        "the number that an optimising sweeper sees",
+        choices=OBJECTIVES,
+        place=True,
+    )
 
     def check(self) -> None:
         """Raise :class:`ConfigError` for the first setting out of range."""
-        for part in (self.dataset, self.model, self.loss, self.optimizer):
-            part.check()
-        self.engine.check()
-        self.observe.check()
-        at_least("steps", self.steps, 0)
-        if self.epochs is not None:
-            at_least("epochs", self.epochs, 0)
-        at_least("seed", self.seed, 0)
-        one_of("precision", self.precision, PRECISIONS)
-        one_of("device", self.device, DEVICES)
-        at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
-        one_of("objective", self.objective, OBJECTIVES)
-
-    def science(self) -> dict[str, Any]:
-        """The settings that decide the result: what identifies a run, as a nested dict."""
-        plain = asdict(self)
-        return {key: plain[key] for key in SCIENCE} | {"dataset": self.dataset.science()}
+        check(self)
 
     @property
     def dtype(self) -> str:
@@ -72,73 +80,92 @@ class RunConfig:
         return "float64" if self.precision == "float64" else "float32"
 
     def identity(self) -> str:
-        """A stable name of the run: equal settings give equal names, on any machine."""
-        text = json.dumps(self.science(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """A stable name of the run: equal results have equal names, on any machine."""
+        return identity(flatten(self))
 
 
-# Settings of a group that are groups themselves.
-INNER: dict[str, dict[str, type]] = {
-    "optimizer": {"schedule": ScheduleConfig},
-    "observe": {"sharpness": SharpnessConfig, "ntk": NTKConfig},
-}
+@dataclass(frozen=True)
+class Run:
+    """One point of the grid.
+
+    Attributes:
+        number: in the multirun.
+        overrides: as typed, one ``key=value`` each.
+        settings: typed and checked.
+    """
+
+    number: int
+    overrides: list[str]
+    settings: RunConfig
 
 
-def run_config(settings: Mapping[str, Any]) -> RunConfig:
-    """Build the typed config of one run from resolved plain settings, and check its ranges.
-
-    Args:
-        settings: nested plain dict as Hydra composed it (types are already checked there).
+def from_flat(flat: Mapping[str, Any]) -> RunConfig:
+    """The typed settings of plain ones: the inverse of :func:`flatten`. Others have defaults.
 
     Raises:
-        ConfigError: naming the first setting that is missing, unknown or out of range.
+        ConfigError: there is no such dataset, model or setting.
     """
-    kinds = {
-        "dataset": _pick(DATASETS, "dataset", settings),
-        "model": _pick(MODELS, "model", settings),
-        "loss": LossConfig,
-        "optimizer": OptimizerConfig,
-        "engine": EngineConfig,
-        "observe": ObserveConfig,
-    }
-    parts = {name: _build(kind, settings.get(name), f"{name}.") for name, kind in kinds.items()}
-    for name, inner in INNER.items():
-        for key, kind in inner.items():
-            setattr(parts[name], key, _build(kind, getattr(parts[name], key), f"{name}.{key}."))
-    schedule = parts["optimizer"].schedule
-    schedule.milestones = tuple(schedule.milestones)
-    config: RunConfig = _build(RunConfig, {**settings, **parts}, "")
-    config.check()
-    return config
+    return replaced(_template(flat.get("dataset.name"), flat.get("model.name")), flat)
 
 
-def _pick(known: Mapping[str, type], group: str, settings: Mapping[str, Any]) -> type:
-    name = str((settings.get(group) or {}).get("name"))
-    if name not in known:
-        raise ConfigError(f"{group}.name", name, f"must be one of {', '.join(known)}")
-    return known[name]
+@cache
+def _template(dataset: str | None, model: str | None) -> RunConfig:
+    for name, value, allowed in (("dataset", dataset, DATASETS), ("model", model, MODELS)):
+        if value not in allowed:
+            words = f"must be one of {', '.join(allowed)}"
+            raise ConfigError(f"{name}.name", "???" if value is None else value, words)
+    return RunConfig(dataset=DATASETS[str(dataset)](), model=MODELS[str(model)]())
 
 
-def _build(kind: type, settings: Mapping[str, Any] | None, prefix: str) -> Any:
-    if settings is None:
-        raise ConfigError(prefix.rstrip("."), None, "must not be removed")
-    try:
-        return kind(**(settings if isinstance(settings, Mapping) else vars(settings)))
-    except TypeError:
-        known = [one.name for one in fields(kind)]
-        for name in settings:
-            if name not in known:
-                raise ConfigError(prefix + name, settings[name], no_such(name, known)) from None
-        raise
+def identity(flat: Mapping[str, Any]) -> str:
+    """The identity of a run with these settings, as they are composed or recorded.
+
+    Of the settings that decide the result it holds those that differ from the defaults of their
+    groups. One that is added to a group later, with a default that changes nothing, leaves the
+    runs of old sweeps what they were.
+    """
+    known = settings_of(flat.get("dataset.name"), flat.get("model.name"))
+    kept: dict[str, Any] = {"rule": RULE}
+    for name, value in flat.items():
+        declaration = known.get(name)
+        if declaration is None:
+            if not name.startswith(("engine.", "observe.")):
+                kept[name] = value  # of a newer version: it may decide the result
+        elif declaration.identity:
+            if isinstance(declaration.default, float) and value is not None:
+                value = float(value)
+            if name in ("dataset.name", "model.name") or not same(value, declaration.default):
+                kept[name] = value
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted names: ``{"loss": {"period": 3}}`` to
-    ``{"loss.period": 3}``."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
+def same(value: Any, default: Any) -> bool:
+    """Whether a setting has its default; tuples are lists where they were recorded."""
+    return bool(value == default or (isinstance(default, tuple) and list(default) == value))
+
+
+@cache
+def settings_of(dataset: str | None, model: str | None) -> dict[str, Setting]:
+    """The declarations of a run's settings, by dotted name, for one dataset and model."""
+    kinds: list[tuple[str, Any]] = [
+        ("dataset.", DATASETS.get(dataset or "")),
+        ("model.", MODELS.get(model or "")),
+    ]
+    whole = declared(RunConfig)
+    for prefix, kind in kinds:
+        whole = whole | (declared(kind, prefix) if kind else {})
+    return whole
+
+
+def _all_settings() -> dict[str, Setting]:
+    """The settings of all datasets and models; where two share a name, the first one's."""
+    whole = dict[str, Setting]()
+    kinds: list[tuple[str, Any]] = [("dataset.", kind) for kind in DATASETS.values()]
+    kinds += [("model.", kind) for kind in MODELS.values()]
+    for prefix, kind in [*kinds, ("", RunConfig)]:
+        whole |= {k: v for k, v in declared(kind, prefix).items() if k not in whole}
+    return whole
+
+
+SETTINGS: dict[str, Setting] = _all_settings()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dynsweep.config.dataset import DATASETS
 from dynsweep.config.engine import EngineConfig
 from dynsweep.config.loss import LossConfig
-from dynsweep.config.model import MODELS
 from dynsweep.config.observe import ObserveConfig
 from dynsweep.config.optimizer import OptimizerConfig
 from dynsweep.config.run import RunConfig
+from dynsweep.data import DATASETS
+from dynsweep.models import MODELS
 
 
 def register_schemas() -> None:
@@ -17,8 +17,8 @@ def register_schemas() -> None:
 
     store = ConfigStore.instance()
     store.store(name="run", group="schema", node=RunConfig)
-    for group, known in (("dataset", DATASETS), ("model", MODELS)):
-        for name, node in known.items():
+    for group, kinds in (("dataset", DATASETS), ("model", MODELS)):
+        for name, node in kinds.items():
             store.store(name=name, group=f"schema/{group}", node=node)
     store.store(name="cross_entropy", group="schema/loss", node=LossConfig)
     store.store(name="sgd", group="schema/optimizer", node=OptimizerConfig)

@@ -7,56 +7,108 @@ in the same layout, and are read as such.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dynsweep.config import CIFAR10Config
+from dynsweep.data.base import Dataset, DatasetConfig
 from dynsweep.data.cifar10_files import FOLDER, RECORD, RECORDS, TEST, TRAIN
 from dynsweep.errors import ConfigError
+from dynsweep.lazy import np
+from dynsweep.settings import setting
 
-CLASSES = 10
+if TYPE_CHECKING:
+    from numpy.random import RandomState
+    from numpy.typing import NDArray
+
+    Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
 SHAPE = (3, 32, 32)
 
-Images = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
+@dataclass(unsafe_hash=True)
+class CIFAR10Config(DatasetConfig):
+    """Photographs of 10 classes, 32 x 32 pixels (Krizhevsky 2009), in the binary version."""
 
-def cifar10(config: CIFAR10Config) -> tuple[Images, Images]:
-    """Training and validation images ``(samples, 3, 32, 32)`` with their labels.
+    classes: ClassVar[int] = 10
 
-    Raises:
-        ConfigError: files are missing and may not or cannot be downloaded, or are not CIFAR-10;
-            or a class has fewer images than asked for.
-    """
-    folder = find(Path(config.root))
-    if folder is None and config.download:
-        from dynsweep.data.download import download
-
-        folder = download(Path(config.root))
-    if folder is None:
-        names = f"{TRAIN[0]} to {TRAIN[-1]} and {TEST}"
-        raise ConfigError(
-            "dataset.root", config.root, f"put {names} there, or let dataset.download=true"
-        )
-    parts = [read(folder / name) for name in TRAIN]
-    train: Images = (
-        np.concatenate([images for images, _ in parts]),
-        np.concatenate([labels for _, labels in parts]),
+    name: str = setting("cifar10", short="dataset")
+    root: str = setting(
+        "data/cifar10", "folder of the six files, or of the archive's own folder", place=True
     )
-    rng = np.random.RandomState(config.seed)
-    held = config.validation_samples_per_class
-    if config.validation == "test":
-        validation = _some(read(folder / TEST), held, rng, "validation_samples_per_class")
-    else:
-        order = rng.permutation(len(train[1]))
-        train = (train[0][order], train[1][order])
-        assert held is not None  # checked with the settings
-        chosen = _first(train[1], held, "validation_samples_per_class")
-        validation = (train[0][chosen], train[1][chosen])
-        train = (train[0][~chosen], train[1][~chosen])
-    return _some(train, config.samples_per_class, rng, "samples_per_class"), validation
+    download: bool = setting(
+        True, "fetch the published archive (162 MB) where root has none of them", place=True
+    )
+    samples_per_class: int | None = setting(
+        None, "training images of a class; null: all", least=1, label="training samples per class"
+    )
+    validation: str = setting(
+        "test",
+        "the test set, or a split: images that leave the training set",
+        choices=("test", "split"),
+    )
+    validation_samples_per_class: int | None = setting(
+        None, "validation images of a class; null: all of the test set", least=1
+    )
+    augment: bool = setting(
+        False,
+        "shift training images by up to 4 pixels and mirror half of them, anew in every epoch",
+    )
+    seed: int = setting(0, "decides which images a subset and a split consist of", least=0)
+
+    def rules(self) -> None:
+        """Raise :class:`ConfigError` for settings that do not go together."""
+        if self.validation == "split" and self.validation_samples_per_class is None:
+            raise ConfigError(
+                "dataset.validation_samples_per_class",
+                None,
+                "must be given with dataset.validation=split: so many leave the training set",
+            )
+
+    def load(self) -> Dataset:
+        train, validation = self._images()
+        mean, std = statistics(train[0])
+        return Dataset(*train, *validation, classes=self.classes, mean=mean, std=std)
+
+    def _images(self) -> tuple[Images, Images]:
+        """Training and validation images ``(samples, 3, 32, 32)`` with their labels."""
+        folder = find(Path(self.root))
+        if folder is None and self.download:
+            from dynsweep.data.download import download
+
+            folder = download(Path(self.root))
+        if folder is None:
+            names = f"{TRAIN[0]} to {TRAIN[-1]} and {TEST}"
+            allowed = f"put {names} there, or let dataset.download=true"
+            raise ConfigError("dataset.root", self.root, allowed)
+        parts = [read(folder / name) for name in TRAIN]
+        train: Images = (
+            np.concatenate([images for images, _ in parts]),
+            np.concatenate([labels for _, labels in parts]),
+        )
+        rng = np.random.RandomState(self.seed)
+        held = self.validation_samples_per_class
+        if self.validation == "test":
+            validation = _some(read(folder / TEST), held, rng, "validation_samples_per_class")
+        else:
+            order = rng.permutation(len(train[1]))
+            train = (train[0][order], train[1][order])
+            assert held is not None  # see rules
+            chosen = _first(train[1], held, "validation_samples_per_class")
+            validation = (train[0][chosen], train[1][chosen])
+            train = (train[0][~chosen], train[1][~chosen])
+        return _some(train, self.samples_per_class, rng, "samples_per_class"), validation
+
+
+def statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each channel's bytes, exactly, from their counts."""
+    bytes_ = np.arange(256.0)
+    channels = range(images.shape[1])
+    counts = np.stack([np.bincount(images[:, c].ravel(), minlength=256) for c in channels])
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ bytes_
+    variance = (shares * (bytes_ - mean[:, None]) ** 2).sum(axis=1)
+    return mean, np.sqrt(np.maximum(variance, 1e-12))
 
 
 def find(root: Path) -> Path | None:
@@ -85,16 +137,16 @@ def read(path: Path) -> Images:
         problem = f"{len(raw):,} bytes, more than the {RECORD * RECORDS:,} of a published file"
     else:
         records = raw.reshape(-1, RECORD)
-        (wrong,) = np.nonzero(records[:, 0] >= CLASSES)
+        (wrong,) = np.nonzero(records[:, 0] >= CIFAR10Config.classes)
         if len(wrong):
             label = records[wrong[0], 0]
-            problem = f"record {wrong[0]} has the label {label}; labels are 0 to {CLASSES - 1}"
+            problem = f"record {wrong[0]} has the label {label}; labels are 0 to 9"
     if problem:
         raise ConfigError("dataset.root", path.parent, f"{path.name}: {problem}")
     return records[:, 1:].reshape(-1, *SHAPE).copy(), records[:, 0].astype(np.int64)
 
 
-def _some(images: Images, count: int | None, rng: np.random.RandomState, setting: str) -> Images:
+def _some(images: Images, count: int | None, rng: RandomState, setting: str) -> Images:
     """``count`` images of every class, drawn by ``rng``; all where it is None."""
     if count is None:
         return images
@@ -106,7 +158,7 @@ def _some(images: Images, count: int | None, rng: np.random.RandomState, setting
 def _first(labels: NDArray[Any], count: int, setting: str) -> NDArray[np.bool_]:
     """Which are the first ``count`` of their class."""
     chosen = np.zeros(len(labels), bool)
-    for label in range(CLASSES):
+    for label in range(CIFAR10Config.classes):
         (mine,) = np.nonzero(labels == label)
         if len(mine) < count:
             allowed = f"must be at most {len(mine)}: class {label} has no more images"

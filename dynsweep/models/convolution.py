@@ -6,32 +6,33 @@ runs is one grouped convolution, and batch norm over such channels is every run'
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
-CHANNELS_LAST = torch.channels_last
+from dynsweep.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def merge(inputs: Tensor) -> Tensor:
     """Images ``(runs, samples, channels, height, width)`` as activations."""
     samples = inputs.shape[1]
     merged = inputs.transpose(0, 1).reshape(samples, -1, *inputs.shape[-2:])
-    return merged.contiguous(memory_format=CHANNELS_LAST)
+    return merged.contiguous(memory_format=torch.channels_last)
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """Convolution without bias, padded to keep its size; weight ``(runs, out, in, k, k)``."""
-    kernels = weight.flatten(0, 1).contiguous(memory_format=CHANNELS_LAST)
+    kernels = weight.flatten(0, 1).contiguous(memory_format=torch.channels_last)
     runs, padding = weight.shape[0], weight.shape[-1] // 2
-    return functional.conv2d(x, kernels, stride=stride, padding=padding, groups=runs)
+    return torch.nn.functional.conv2d(x, kernels, stride=stride, padding=padding, groups=runs)
 
 
 def normalise(
     x: Tensor, scale: Tensor, shift: Tensor, mean: Tensor, variance: Tensor, training: bool
 ) -> Tensor:
     """Batch norm; all but ``x`` have the shape ``(runs, channels)``."""
-    return functional.batch_norm(
+    return torch.nn.functional.batch_norm(
         x, mean.view(-1), variance.view(-1), scale.flatten(), shift.flatten(), training
     )
 

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dynsweep.config import MLPConfig
+from dynsweep.lazy import torch
 from dynsweep.models import seeding
+from dynsweep.models.base import Model, ModelConfig
+from dynsweep.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Hidden units are padded to whole cache lines with units whose weights are 0. Those stay 0 and
 # add nothing; but every run's matrices then start equally aligned, and matrix products give
 # the same bits whatever the number of runs in the batch.
 ALIGN = 16
+
+
+@dataclass(unsafe_hash=True)
+class MLPConfig(ModelConfig):
+    """One hidden layer of ``width`` ReLU units."""
+
+    name: str = setting("mlp", short="model")
+    width: int = setting(
+        100, "hidden units H", least=1, short="width", label="width (hidden units)"
+    )
+    init: str = setting(
+        "standard",
+        "standard: weights of variance 1/fan_in, biases 0; "
+        "glorot: 2/(fan_in+fan_out), biases of std 0.01",
+        choices=("standard", "glorot"),
+        label="initialisation",
+    )
+    bias: bool = setting(True, "with biases; without, the spirals cannot be learnt")
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Model:
+        return MLP(self, math.prod(shape), classes)
 
 
 class MLP:
@@ -59,6 +85,7 @@ class MLP:
     def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pad the hidden units to a multiple of ``ALIGN``; biases become rows."""
         dead = -self.config.width % ALIGN
+        pad = torch.nn.functional.pad
         packed = {"w1": pad(params["w1"], (0, dead)), "w2": pad(params["w2"], (0, 0, 0, dead))}
         if self.config.bias:
             packed["b1"] = pad(params["b1"], (0, dead)).unsqueeze(-2)

@@ -8,17 +8,37 @@ of this network.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
-
-from dynsweep.config import Myrtle5Config
+from dynsweep.lazy import torch
 from dynsweep.models import seeding
+from dynsweep.models.base import Model, ModelConfig, Plain
 from dynsweep.models.convolution import average, convolve, merge
+from dynsweep.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class Myrtle5:
+@dataclass(unsafe_hash=True)
+class Myrtle5Config(ModelConfig):
+    """Four convolutions of ``width`` channels and a dense layer."""
+
+    name: str = setting("myrtle5", short="model")
+    width: int = setting(
+        64,
+        "channels of every convolution; 10 or so are underparametrised",
+        least=1,
+        short="width",
+        label="width (channels)",
+    )
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Model:
+        return Myrtle5(self, shape, classes)
+
+
+class Myrtle5(Plain):
     """conv, conv, pool, conv, pool, conv, pool three times, dense.
 
     Parameters of one run, for ``C = width`` channels: ``conv1 (C, 3, 3, 3)``, ``conv2`` to
@@ -46,19 +66,11 @@ class Myrtle5:
             params[name] = drawn * (2 / fan_in) ** 0.5
         return params
 
-    def buffers(self) -> dict[str, Tensor]:
-        return {}
-
-    def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
-        return params
-
-    def unpack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
-        return params
-
     def forward(
         self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool
     ) -> Tensor:
         """Logits ``(runs, samples, classes)`` of images ``(runs, samples, 3, 32, 32)``."""
+        avg_pool2d = torch.nn.functional.avg_pool2d
         x = convolve(merge(inputs), params["conv1"]).relu()
         x = avg_pool2d(convolve(x, params["conv2"]).relu(), 2)
         x = avg_pool2d(convolve(x, params["conv3"]).relu(), 2)

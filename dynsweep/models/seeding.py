@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
+
+from dynsweep.lazy import np, torch
+
+if TYPE_CHECKING:
+    from torch import Generator
 
 # Streams: what a generator is for. Those that go on in time also take the epoch.
 WEIGHTS, SHUFFLE, AUGMENT = 0, 1, 2
 
 
-def generator(seed: int, stream: int, epoch: int = 0) -> torch.Generator:
+def generator(seed: int, stream: int, epoch: int = 0) -> Generator:
     """A generator on the CPU for one purpose (``stream``) of the run with this seed.
 
     PyTorch asks for seeds whose bits are well mixed; users type 0, 1, 2. NumPy's

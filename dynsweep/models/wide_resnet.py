@@ -11,13 +11,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from dynsweep.config import WideResNetConfig
+from dynsweep.errors import ConfigError
+from dynsweep.lazy import torch
 from dynsweep.models import seeding
+from dynsweep.models.base import Model, ModelConfig, Plain
 from dynsweep.models.convolution import average, convolve, merge, normalise
+from dynsweep.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(unsafe_hash=True)
+class WideResNetConfig(ModelConfig):
+    """WRN-``depth``-``widen``."""
+
+    name: str = setting("wide_resnet", short="model")
+    width: int = setting(
+        16,
+        "channels of the first convolution; the published networks have 16",
+        least=1,
+        short="width",
+        label="width (channels)",
+    )
+    depth: int = setting(16, "layers, 6 n + 4")
+    widen: int = setting(4, "how many times wider than a residual network", least=1)
+
+    def rules(self) -> None:
+        """Raise :class:`ConfigError` for a depth that makes no whole blocks."""
+        if self.depth < 10 or (self.depth - 4) % 6:
+            raise ConfigError("model.depth", self.depth, "must be 6 n + 4: 10, 16, 22, 28, ...")
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Model:
+        return WideResNet(self, shape, classes)
 
 
 @dataclass(frozen=True)
@@ -30,7 +58,7 @@ class Block:
     stride: int
 
 
-class WideResNet:
+class WideResNet(Plain):
     """Parameters of one run: ``conv``, ``GROUP.BLOCK.{conv1,conv2,shortcut,bn1,bn2}``, ``bn`` and
     ``dense``; a batch norm has ``.scale`` and ``.shift``, and the buffers ``.mean`` and
     ``.variance``."""
@@ -81,12 +109,6 @@ class WideResNet:
             start[f"{name}.mean"] = torch.zeros(channels, dtype=torch.float64)
             start[f"{name}.variance"] = torch.ones(channels, dtype=torch.float64)
         return start
-
-    def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
-        return params
-
-    def unpack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
-        return params
 
     def forward(
         self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool

@@ -1,0 +1,73 @@
+"""What every model is: settings, and a function of explicit parameters, batched over runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from dynsweep.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Tensors = dict[str, Tensor]
+
+
+class Model(Protocol):
+    """A network applied to many runs at once; parameters carry a leading ``runs`` axis.
+
+    Attributes:
+        size: numbers in the parameters of one run.
+        footprint: numbers that one sample of one run keeps for the backward pass, about.
+    """
+
+    size: int
+    footprint: int
+
+    def init(self, seed: int) -> Tensors:
+        """Initial parameters of one run, float64 on the CPU, without the ``runs`` axis."""
+        ...
+
+    def buffers(self) -> Tensors:
+        """What a run keeps besides parameters (means and variances of batch norm), at first."""
+        ...
+
+    def pack(self, params: Tensors) -> Tensors:
+        """The layout that :meth:`forward` wants, from that of :meth:`init`, runs stacked."""
+        ...
+
+    def unpack(self, params: Tensors) -> Tensors:
+        """The inverse of :meth:`pack`."""
+        ...
+
+    def forward(self, params: Tensors, inputs: Tensor, buffers: Tensors, training: bool) -> Tensor:
+        """Logits ``(runs, samples, classes)`` of packed parameters on ``(runs, samples, ...)``.
+
+        In training, buffers are brought up to date in place.
+        """
+        ...
+
+
+class Plain:
+    """A model without buffers, whose parameters are used as they are initialised."""
+
+    def buffers(self) -> Tensors:
+        return {}
+
+    def pack(self, params: Tensors) -> Tensors:
+        return params
+
+    def unpack(self, params: Tensors) -> Tensors:
+        return params
+
+
+@dataclass(unsafe_hash=True)
+class ModelConfig:
+    """Settings of a model; the concrete ones are listed in :data:`dynsweep.models.MODELS`."""
+
+    name: str = setting("???", "the network", short="model")
+    width: int = setting(100, "channels", least=1, short="width", label="width (channels)")
+
+    def build(self, shape: tuple[int, ...], classes: int) -> Model:
+        """The network for samples of that shape."""
+        raise NotImplementedError

@@ -1,0 +1,224 @@
+"""How a setting is declared: once, as the field of a dataclass, with all that is asked of it.
+
+    period: int = setting(200, "period T in steps", least=1, short="period", batched=True)
+
+The type and the default are Hydra's schema; the range is checked before training; the role says
+what the setting decides. Identity of a run, batches, columns, labels, help and checks follow from
+here. A setting of which nothing is said decides the result and is shared by the runs of a batch:
+one that nobody thought about makes separate batches, never wrong numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from dynsweep.errors import ConfigError, no_such
+
+_KEY = "dynsweep"
+SettingsT = TypeVar("SettingsT")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is declared of a setting.
+
+    Attributes:
+        name: dotted, as typed on the command line.
+        default: of its group; ``None`` where it is mandatory.
+        help: what it means, in a few words.
+        label: on an axis, with its unit.
+        short: name of its column in tables, if not the dotted one.
+        symbol: in titles.
+        choices: what is allowed, if not a range.
+        identity: whether it decides the result; else only where and how that is computed.
+        batched: whether runs of one batch may differ in it: engines then take an array.
+        dynamical: whether it means nothing at amplitude 1.
+    """
+
+    name: str
+    default: Any = None
+    help: str = ""
+    label: str = ""
+    short: str = ""
+    symbol: str = ""
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    identity: bool = True
+    batched: bool = False
+    dynamical: bool = False
+
+    @property
+    def column(self) -> str:
+        """Its name in tables."""
+        return self.short or self.name
+
+    @property
+    def allowed(self) -> str:
+        """The range in words; empty if there is none."""
+        if self.choices:
+            return f"must be one of {', '.join(self.choices)}"
+        if self.most is not None:
+            return f"must lie between {self.least} and {self.most}"
+        if self.below is not None:
+            return f"must be at least {self.least} and below {self.below}"
+        if self.above is not None:
+            return f"must be a finite number above {self.above}"
+        if self.least is not None:
+            return f"must be a finite number, at least {self.least}"
+        return "must be a finite number" if isinstance(self.default, float) else ""
+
+    def check(self, value: Any) -> None:
+        """Raise :class:`ConfigError` unless ``value`` is in the range; ``None`` has no range."""
+        if value is None or not self.allowed:
+            return
+        if self.choices:
+            inside = value in self.choices
+        else:
+            inside = (
+                math.isfinite(value)
+                and (self.least is None or value >= self.least)
+                and (self.above is None or value > self.above)
+                and (self.most is None or value <= self.most)
+                and (self.below is None or value < self.below)
+            )
+        if not inside:
+            raise ConfigError(self.name, value, self.allowed)
+
+
+def setting(
+    default: Any,
+    help: str = "",
+    *,
+    choices: Iterable[str] = (),
+    place: bool = False,
+    **declared: Any,
+) -> Any:
+    """A field of a group of settings; see :class:`Setting` for the keywords.
+
+    Args:
+        default: its value unless a user chose another.
+        help: what it means, in a few words.
+        choices: allowed names.
+        place: it does not decide the result, only where and how that is computed.
+    """
+    facts = {"help": help, "choices": tuple(choices), "identity": not place, **declared}
+    return field(default=default, metadata={_KEY: facts})
+
+
+@cache
+def declared(group: type, prefix: str = "") -> dict[str, Setting]:
+    """The settings of a dataclass, those of the groups in it included, by dotted name."""
+    found: dict[str, Setting] = {}
+    for one in fields(group):
+        if (inner := _inner(one)) is not None:
+            found |= declared(inner, f"{prefix}{one.name}.")
+            continue
+        default = None if one.default in (MISSING, "???") else one.default
+        found[prefix + one.name] = Setting(
+            prefix + one.name, default, **one.metadata.get(_KEY, {})
+        )
+    return found
+
+
+@cache
+def _names(group: type) -> tuple[tuple[str, bool], ...]:
+    """Its fields, and which of them are groups."""
+    return tuple((one.name, _inner(one) is not None) for one in fields(group))
+
+
+def _inner(one: Field[Any]) -> type | None:
+    """The dataclass of a field that is a group."""
+    factory = one.default_factory
+    return factory if isinstance(factory, type) and is_dataclass(factory) else None
+
+
+def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted names.
+
+    Args:
+        settings: a dataclass of settings, or a nested mapping.
+
+    >>> flatten({"loss": {"period": 3}, "steps": 5})
+    {'loss.period': 3, 'steps': 5}
+    """
+    flat: dict[str, Any] = {}
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if isinstance(value, Mapping):
+                flat |= flatten(value, f"{prefix}{key}.")
+            else:
+                flat[prefix + key] = value
+        return flat
+    for name, is_group in _names(_kind(settings)):
+        value = getattr(settings, name)
+        if is_group:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = list(value) if type(value) is tuple else value
+    return flat
+
+
+def replaced(settings: SettingsT, values: Mapping[str, Any]) -> SettingsT:
+    """A copy with other values, given by dotted name; unchanged groups are shared.
+
+    Raises:
+        ConfigError: there is no such setting.
+    """
+    new = _clone(settings)
+    groups: dict[str, Any] = {"": new}
+    for name, value in values.items():
+        path, _, last = name.rpartition(".")
+        group = groups.get(path)
+        if group is None:
+            group = _group(groups, path, name)
+        if last not in group.__dict__:
+            where = f" in {path}" if path else ""
+            raise ConfigError(
+                name, value, no_such(last, [n for n, _ in _names(_kind(group))], where)
+            )
+        group.__dict__[last] = tuple(value) if type(value) is list else value
+    return new
+
+
+def _group(groups: dict[str, Any], path: str, name: str) -> Any:
+    """The own copy of the group at ``path``, made if there is none yet."""
+    if path not in groups:
+        outer, _, last = path.rpartition(".")
+        parent = _group(groups, outer, name)
+        if not is_dataclass(getattr(parent, last, None)):
+            raise ConfigError(name, "", no_such(last, [one for one, _ in _names(_kind(parent))]))
+        groups[path] = parent.__dict__[last] = _clone(getattr(parent, last))
+    return groups[path]
+
+
+def _kind(settings: Any) -> Any:
+    return type(settings)
+
+
+def _clone(settings: SettingsT) -> SettingsT:
+    new = object.__new__(type(settings))
+    new.__dict__.update(settings.__dict__)
+    return new
+
+
+def check(settings: Any, prefix: str = "") -> None:
+    """Raise :class:`ConfigError` for the first setting out of range, also of inner groups.
+
+    What ranges of single settings cannot say, a group says in a method ``rules``.
+    """
+    declarations = declared(_kind(settings), prefix)
+    for name, is_group in _names(_kind(settings)):
+        value = getattr(settings, name)
+        if is_group:
+            check(value, f"{prefix}{name}.")
+        else:
+            declarations[prefix + name].check(value)
+    if hasattr(settings, "rules"):
+        settings.rules()
