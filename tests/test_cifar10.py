@@ -23,6 +23,7 @@ from dynsweep.data.cifar10 import statistics
 from dynsweep.data.cifar10_files import FOLDER, RECORD, TEST, TRAIN
 from dynsweep.data.download import ARCHIVE, download
 from dynsweep.errors import ConfigError
+from dynsweep.settings import check
 
 PER_FILE = 40  # records, four of a class
 
@@ -42,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 
 def config(root: Path, **changes: Any) -> CIFAR10Config:
     made = CIFAR10Config(root=str(root), **{"download": False, **changes})
-    made.check()
+    check(made, "dataset.")
     return made
 
 

@@ -124,19 +124,34 @@ def identity(flat: Mapping[str, Any]) -> str:
     groups. One that is added to a group later, with a default that changes nothing, leaves the
     runs of old sweeps what they were.
     """
-    known = settings_of(flat.get("dataset.name"), flat.get("model.name"))
-    kept: dict[str, Any] = {"rule": RULE}
+    return digest(distinguishing(flat, flat))
+
+
+def distinguishing(flat: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings ``flat`` that tell their run from others.
+
+    Args:
+        flat: some settings, or all.
+        whole: all that name the dataset and the model.
+    """
+    declarations = settings_of(whole.get("dataset.name"), whole.get("model.name"))
+    kept: dict[str, Any] = {}
     for name, value in flat.items():
-        declaration = known.get(name)
+        declaration = declarations.get(name)
         if declaration is None:
             if not name.startswith(("engine.", "observe.")):
-                kept[name] = value  # of a newer version: it may decide the result
+                kept[name] = value  # of another version: it may decide the result
         elif declaration.identity:
             if isinstance(declaration.default, float) and value is not None:
                 value = float(value)
             if name in ("dataset.name", "model.name") or not same(value, declaration.default):
                 kept[name] = value
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return kept
+
+
+def digest(kept: Mapping[str, Any]) -> str:
+    """The name that distinguishing settings give a run."""
+    text = json.dumps({"rule": RULE, **kept}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,13 +1,4 @@
-"""The store: run records of a sweep directory, append-only and crash-safe.
-
-Every writing process has one file of its own, ``DIR/runs/<time>-<host>-<pid>-<random>.jsonl``;
-no file has two writers and no locks are needed, on a laptop or on NFS. A finished batch is
-one append: a line with what its runs share, then a line per run. Readers take whole lines
-only, so a process killed while writing leaves whole records or none. The final weights of a
-batch stand beside it in one ``DIR/weights/*.npz``, and what was recorded along its runs in one
-``DIR/trajectories/*.csv.gz``: both written (to a temporary name, then renamed) before the
-records that mention them.
-"""
+"""The writer of the store: run records of a sweep directory, append-only and crash-safe."""
 
 from __future__ import annotations
 
@@ -16,18 +7,21 @@ import math
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
+from dynsweep.store.paths import SweepPaths
 
 COMPLETED, DIVERGED, FAILED = "completed", "diverged", "failed"
+STATUSES = (COMPLETED, DIVERGED, FAILED)
 FINISHED = (COMPLETED, DIVERGED)
 METRICS = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+
+# Of the files of records. 1 (f780529 and before) has no such number, and ids under another rule.
+FORMAT = 2
 
 
 @dataclass
@@ -60,11 +54,11 @@ class Store:
 
     Args:
         directory: of the sweep.
-        label: begins the names of this writer's files; by it :func:`read` finds them again.
+        label: begins the names of this writer's files; by it readers find them again.
     """
 
     def __init__(self, directory: str | Path, label: str = "") -> None:
-        self.directory = Path(directory)
+        self.paths = SweepPaths(directory)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         host = socket.gethostname().split(".")[0]
         self.name = f"{label}{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -83,7 +77,7 @@ class Store:
         if not records:
             return
         common = _common([record.config for record in records])
-        lines: list[dict[str, Any]] = [{"batch": {**shared, "config": common}}]
+        lines: list[dict[str, Any]] = [{"batch": {"format": FORMAT, **shared, "config": common}}]
         for record in records:
             own = {key: value for key, value in record.config.items() if key not in common}
             metrics = {k: v if math.isfinite(v) else None for k, v in record.metrics.items()}
@@ -101,12 +95,11 @@ class Store:
             )
         self._write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
 
-    def attach(self, folder: str, suffix: str, write: Callable[[BinaryIO], None]) -> str:
-        """Put a file of the batch into ``folder`` of the sweep directory; whole or not at all.
+    def attach(self, place: Path, suffix: str, write: Callable[[BinaryIO], None]) -> str:
+        """Put a file of the batch into a folder of the sweep; whole or not at all.
 
         Do so before the records that mention it are appended. Returns the file's name.
         """
-        place = self.directory / folder
         place.mkdir(parents=True, exist_ok=True)
         self._files += 1
         path = place / f"{self.name}-{self._files}{suffix}"
@@ -121,7 +114,7 @@ class Store:
 
     def _write(self, text: str) -> None:
         if self._file is None:
-            folder = self.directory / "runs"
+            folder = self.paths.runs
             folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(folder / f"{self.name}.jsonl", flags, 0o644)
@@ -154,77 +147,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def writers(directory: str | Path, label: str = "") -> list[Path]:
-    """The files of records; with a ``label``, of the writers that bear it."""
-    return sorted((Path(directory) / "runs").glob(f"{label}*.jsonl"))
-
-
-def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
-    """All records of a sweep directory, as written: a run may occur more than once.
-
-    Args:
-        directory: of the sweep.
-        label: only of the writers that bear it.
-
-    Yields:
-        One dict per record: its own fields, its batch's shared ones, and ``config`` with all
-        settings by dotted name. Metrics that were not finite are ``None``.
-    """
-    for path in writers(directory, label):
-        head: dict[str, Any] = {}
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # the writer was killed here
-                entry = json.loads(line)
-                if "batch" in entry:
-                    head = entry["batch"]
-                else:
-                    yield {**head, **entry, "config": {**head["config"], **entry["config"]}}
-
-
-def finished(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]]:
-    """The latest record of every run that completed or diverged, by run id."""
-    return {entry["id"]: entry for entry in read(directory, label) if entry["status"] in FINISHED}
-
-
-def latest(directory: str | Path) -> dict[str, dict[str, Any]]:
-    """The latest record of every run, by run id; a failed one only if there is no other."""
-    found: dict[str, dict[str, Any]] = {}
-    for entry in read(directory):
-        held = found.get(entry["id"])
-        if held is None or entry["status"] in FINISHED or held["status"] not in FINISHED:
-            found[entry["id"]] = entry
-    return found
-
-
-def write_weights(
-    ids: Sequence[str], weights: Mapping[str, NDArray[np.floating]]
-) -> Callable[[BinaryIO], None]:
-    """For :meth:`Store.attach`: arrays by name, first axis ``runs`` in the order of ``ids``."""
-    return lambda file: np.savez(file, ids=np.array(ids), **weights)  # type: ignore[arg-type]
-
-
-def load_weights(directory: str | Path, file: str, run_id: str) -> dict[str, NDArray[np.floating]]:
-    """Final weights of one run, in the layout of ``Model.init``.
-
-    Args:
-        directory: the sweep directory.
-        file: the record's ``weights``.
-        run_id: the record's ``id``.
-    """
-    with np.load(Path(directory) / "weights" / file) as arrays:
-        row = arrays["ids"].tolist().index(run_id)
-        return {name: arrays[name][row] for name in arrays.files if name != "ids"}
-
-
-def weights_of(directory: str | Path, file: str) -> dict[str, dict[str, NDArray[np.floating]]]:
-    """Final weights of all runs of a batch, by run id; see :func:`load_weights`."""
-    with np.load(Path(directory) / "weights" / file) as arrays:
-        held = {name: arrays[name] for name in arrays.files if name != "ids"}
-        return {
-            run: {name: values[row] for name, values in held.items()}
-            for row, run in enumerate(arrays["ids"].tolist())
-        }

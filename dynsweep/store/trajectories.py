@@ -1,5 +1,4 @@
-"""What was recorded along runs: one compressed CSV per batch, one row per run and recorded step;
-and the recorded weights, one npz per batch."""
+"""What was recorded along runs: one compressed CSV per batch, a row per run and recorded step."""
 
 from __future__ import annotations
 
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsweep.store.paths import SweepPaths
 from dynsweep.store.records import METRICS
-from dynsweep.store.trajectory import Trajectory
+from dynsweep.store.trajectory import WEIGHTS, Trajectory
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WEIGHTS = "weights/"  # begins the names of recorded weights
 
 
 def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[BinaryIO], None]:
@@ -48,20 +46,6 @@ def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[Bi
     return write
 
 
-def write_snapshots(ids: Sequence[str], trajectory: Trajectory) -> Callable[[BinaryIO], None]:
-    """For :meth:`Store.attach`: arrays ``(steps, runs, ...)`` by name, with ``steps``, ``ids``."""
-    names = [name for name in trajectory.names if name.startswith(WEIGHTS)]
-    steps = trajectory.column(names[0])[0]
-
-    def write(file: BinaryIO) -> None:
-        arrays: dict[str, Any] = {
-            name.removeprefix(WEIGHTS): trajectory.column(name)[1] for name in names
-        }
-        np.savez(file, ids=np.array(ids), steps=steps, **arrays)
-
-    return write
-
-
 def load_trajectories(directory: str | Path) -> pd.DataFrame:
     """All recorded trajectories of a sweep directory: ``id``, ``step`` and what was observed.
 
@@ -69,23 +53,8 @@ def load_trajectories(directory: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    files = sorted((Path(directory) / "trajectories").glob("*.csv.gz"))
+    files = sorted(SweepPaths(directory).trajectories.glob("*.csv.gz"))
     if not files:
         return pd.DataFrame(columns=["id", "step", *METRICS])
     whole = pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
     return whole.drop_duplicates(["id", "step"], keep="last", ignore_index=True)
-
-
-def load_snapshots(directory: str | Path, run: str) -> dict[int, dict[str, NDArray[Any]]]:
-    """The recorded weights of the run with that ``id``, by step; empty if there are none."""
-    for path in sorted((Path(directory) / "snapshots").glob("*.npz"), reverse=True):
-        with np.load(path) as arrays:
-            ids = arrays["ids"].tolist()
-            if run in ids:
-                names = [name for name in arrays.files if name not in ("ids", "steps")]
-                held = {name: arrays[name][:, ids.index(run)] for name in names}
-                return {
-                    int(step): {name: value[k] for name, value in held.items()}
-                    for k, step in enumerate(arrays["steps"])
-                }
-    return {}

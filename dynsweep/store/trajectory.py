@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Columns = dict[str, NDArray[Any]]
+WEIGHTS = "weights/"  # begins the names of recorded weights
 
 
 class _Column:
@@ -55,6 +57,15 @@ class Trajectory(Mapping[int, Columns]):
         """The steps at which a quantity was recorded, and its values ``(steps, runs, ...)``."""
         column = self._columns[name]
         return column.steps[: column.count], column.values[: column.count]
+
+    def of_runs(self, rows: Sequence[int]) -> Trajectory:
+        """The same of some runs, by their places on the runs axis; a run may occur twice."""
+        chosen = Trajectory()
+        chosen._steps = self._steps
+        for name, column in self._columns.items():
+            chosen._columns[name] = copy.copy(column)
+            chosen._columns[name].values = column.values[:, rows]
+        return chosen
 
     @property
     def names(self) -> list[str]:

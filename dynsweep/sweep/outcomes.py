@@ -1,4 +1,4 @@
-"""What a sweep directory says of jobs: their results, and which are still to be trained."""
+"""What a sweep directory says of the runs of a grid, and which are still to be trained."""
 
 from __future__ import annotations
 
@@ -6,38 +6,59 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynsweep.config import RunConfig, run_config
-from dynsweep.launchers.jobs import Job
-from dynsweep.store.records import FAILED, latest
+from dynsweep.config import Run
+from dynsweep.errors import RunFailed
+from dynsweep.store import FAILED, FINISHED, latest
 
 
-class RunFailed(RuntimeError):
-    """A run raised; the text is its error in one line."""
+class Outcomes:
+    """The records that count of the runs of a grid.
+
+    Args:
+        runs: the grid; equal settings are one run, whatever their numbers.
+        directory: of the sweep.
+        label: only records of the writers that bear it.
+    """
+
+    def __init__(self, runs: Sequence[Run], directory: str | Path, label: str = "") -> None:
+        self.runs, self.directory, self.label = runs, directory, label
+        self.identities = [run.settings.identity() for run in runs]
+        self._records: dict[str, Mapping[str, Any]] = {}
+        self._tried: set[str] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what the directory holds now."""
+        self._records |= latest(self.directory, self.label)
+
+    def add(self, position: int, record: Mapping[str, Any]) -> None:
+        """Note what became of a run that was trained here; it is not tried again."""
+        self._records[self.identities[position]] = record
+        self._tried.add(self.identities[position])
+
+    def missing(self, positions: Sequence[int] | None = None) -> list[int]:
+        """Positions of the runs to be trained, out of some or all; of equal runs the first."""
+        chosen: dict[str, int] = {}
+        for position in range(len(self.runs)) if positions is None else positions:
+            identity = self.identities[position]
+            record = self._records.get(identity)
+            again = record is not None and record["status"] not in FINISHED
+            again = again and identity not in self._tried
+            if record is None or (again and self.runs[position].settings.retry_failed):
+                chosen.setdefault(identity, position)
+        return list(chosen.values())
+
+    def results(self) -> list[Any]:
+        """For each run its ``objective`` (see :class:`RunConfig`; NaN where it is not finite), a
+        :class:`RunFailed`, or ``None`` if nothing is known of it."""
+        found = zip(self.identities, self.runs, strict=True)
+        return [_result(self._records.get(identity), run) for identity, run in found]
 
 
-def result(outcome: Mapping[str, Any], run: RunConfig) -> Any:
-    """What Hydra gets to see of a run."""
-    if outcome["status"] == FAILED:
-        return RunFailed(outcome["error"])
-    value = outcome[run.objective]
+def _result(record: Mapping[str, Any] | None, run: Run) -> Any:
+    if record is None:
+        return None
+    if record["status"] == FAILED:
+        return RunFailed(record["error"])
+    value = record[run.settings.objective]
     return float("nan") if value is None else value
-
-
-def recorded(jobs: Sequence[Job], directory: str | Path) -> list[Any]:
-    """What ``directory`` says of each job: as :func:`run_jobs` returns it, ``None`` if nothing."""
-    runs = [run_config(job.config) for job in jobs]
-    entries = latest(directory)
-    found = (entries.get(run.identity()) for run in runs)
-    return [entry and result(entry, run) for entry, run in zip(found, runs, strict=True)]
-
-
-def missing(jobs: Sequence[Job], directory: str | Path) -> list[int]:
-    """Positions of the jobs that are to be trained; of equal runs the first."""
-    runs = [run_config(job.config) for job in jobs]
-    status = {identity: entry["status"] for identity, entry in latest(directory).items()}
-    todo: dict[str, int] = {}
-    for position, run in enumerate(runs):
-        identity = run.identity()
-        if identity not in status or (status[identity] == FAILED and run.retry_failed):
-            todo.setdefault(identity, position)
-    return list(todo.values())

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsweep.store.trajectory import Trajectory
-
-FOLDER = "checkpoints"
+from dynsweep.store import Trajectory
 
 
 @dataclass(frozen=True)
@@ -32,16 +30,16 @@ class Checkpoint:
     """The file of one batch, replaced as a whole at intervals.
 
     Args:
-        directory: of the sweep.
+        folder: of the sweep's checkpoints.
         runs: identities of the batch's runs, in order; together with the engine they name the
             file, so that only the same batch goes on from it.
         engine: name of the engine.
         minutes: least time between two saves; 0 saves after every chunk of steps.
     """
 
-    def __init__(self, directory: Path, runs: Sequence[str], engine: str, minutes: float) -> None:
+    def __init__(self, folder: Path, runs: Sequence[str], engine: str, minutes: float) -> None:
         key = hashlib.sha256(" ".join([engine, *runs]).encode()).hexdigest()[:16]
-        self.path = directory / FOLDER / f"{key}.npz"
+        self.path = folder / f"{key}.npz"
         self.seconds = 60 * minutes
         self.saved = time.monotonic()
 
