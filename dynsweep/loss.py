@@ -6,58 +6,76 @@ functions for machine learning", ICML 2021, section 2.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from dynsweep.lazy import np, torch
 
-Counting = Literal["paper", "notebook"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = Any  # a NumPy array or a PyTorch tensor
+
+
+def triangle(x: Array) -> Array:
+    """Linear, up to half the cycle and back down."""
+    return 1 - abs(2 * x - 1)
+
+
+# How g rises above 1 within a cycle: from x = s / T, 0 to 1, to 0 at its ends and at most 1.
+SHAPES: dict[str, Callable[[Array], Array]] = {"triangle": triangle}
 
 
 def class_weights(
-    step: int | Tensor,
-    period: Tensor,
-    amplitude: Tensor,
+    step: Array,
+    period: Array,
+    amplitude: Array,
     classes: int,
     *,
     steps: int,
     last_period_static: bool = True,
     static_end: float = 0.0,
     counting: str = "paper",
-) -> Tensor:
-    """The weights G_i(t) of the loss at time ``step``, for a batch of runs.
+    shape: str = "triangle",
+) -> Array:
+    """The weights G_i(t) of the loss.
 
-    Cycle k = floor(t / T) emphasises class k mod C: with s = t - k T its g rises linearly from
-    1 to the amplitude at s = T / 2 and falls back; the other classes have g = 1. The weights
-    G_i = C g_i / sum_j g_j always sum to C.
+    Cycle k = floor(t / T) emphasises class k mod C: with s = t - k T its g rises from 1 to the
+    amplitude at s = T / 2 and falls back, g = 1 + (A - 1) shape(s / T); the other classes have
+    g = 1. The weights G_i = C g_i / sum_j g_j always sum to C.
+
+    >>> weights = class_weights(np.arange(3.0), np.array(4.0), np.array(3.0), 3, steps=100)
+    >>> weights.round(2).tolist()
+    [[1.0, 1.0, 1.0], [1.5, 0.75, 0.75], [1.8, 0.6, 0.6]]
 
     Args:
-        step: time t in minimisation steps, from 0; or many times, int64, shape ``(..., 1)``.
-        period: T of each run, whole numbers of steps, shape ``(runs,)``.
-        amplitude: A of each run, at least 1, shape ``(runs,)``, float64.
+        step: times t in minimisation steps, from 0. This and the next two are NumPy arrays or
+            PyTorch tensors, float64, whose shapes broadcast.
+        period: T of each run, whole numbers of steps.
+        amplitude: A of each run, at least 1.
         classes: C.
         steps: length of the training.
         last_period_static: all weights are 1 over the last T of ``steps``.
         static_end: all weights are 1 over this last fraction of ``steps``.
         counting: ``paper``, or ``notebook`` for the authors' notebook, whose counter wraps one
             step late: cycles of T + 1 steps, within which g is that of the paper.
+        shape: a name in ``SHAPES``.
 
     Returns:
-        Weights of shape ``(..., runs, classes)``, float64.
+        Float64, of the shape that the arguments broadcast to, and ``(classes,)`` more.
     """
+    xp: Any = torch if isinstance(period, torch.Tensor) else np
     cycle_steps = period if counting == "paper" else period + 1
-    cycle = torch.div(step, cycle_steps, rounding_mode="floor")
-    within = (step - cycle * cycle_steps).double()
-    g = 1 + (amplitude - 1) * (1 - (2 * within / period - 1).abs())
+    cycle = xp.floor(step / cycle_steps)  # exact for whole numbers below 2^52
+    g = 1 + (amplitude - 1) * SHAPES[shape]((step - cycle * cycle_steps) / period)
     if last_period_static:
-        g = torch.where(step >= steps - period, 1.0, g)
+        g = xp.where(step >= steps - period, 1.0, g)
     if static_end:
-        late = torch.as_tensor(step >= steps * (1 - static_end), device=g.device)
-        g = torch.where(late, 1.0, g)
-    emphasised = functional.one_hot(cycle % classes, classes).to(g.dtype)
-    weights = 1 + (g - 1).unsqueeze(-1) * emphasised
-    return classes * weights / weights.sum(dim=-1, keepdim=True)
+        g = xp.where(step >= steps * (1 - static_end), 1.0, g)
+    total = g + (classes - 1)
+    emphasised, others = (classes * one / total for one in (g, xp.ones_like(g)))
+    which = cycle - classes * xp.floor(cycle / classes)
+    return xp.stack([xp.where(which == c, emphasised, others) for c in range(classes)], -1)
 
 
 def sample_losses(logits: Tensor, labels: Tensor, name: str = "cross_entropy") -> Tensor:
@@ -73,6 +91,6 @@ def sample_losses(logits: Tensor, labels: Tensor, name: str = "cross_entropy") -
     """
     index = labels.expand(logits.shape[:-1])
     if name == "mean_squared_error":
-        targets = functional.one_hot(index, logits.shape[-1])
+        targets = torch.nn.functional.one_hot(index, logits.shape[-1])
         return (logits - targets).square().mean(dim=-1)
     return -logits.log_softmax(dim=-1).gather(-1, index.unsqueeze(-1)).squeeze(-1)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 
 from dynsweep.config import RunConfig, flatten, run_config
-from dynsweep.engines.batches import group
+from dynsweep.engines import group
 from dynsweep.errors import ConfigError
 
 

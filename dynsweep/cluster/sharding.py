@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dynsweep.cluster.cost import seconds, work
 from dynsweep.config import RunConfig
-from dynsweep.engines.batches import group
+from dynsweep.engines import group
 from dynsweep.errors import ConfigError
 
 

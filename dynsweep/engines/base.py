@@ -1,48 +1,48 @@
-"""What every engine offers: a session that trains one batch and can be looked at.
+"""What every engine offers: sessions that step, and a list of what it can train.
 
-The driver (``dynsweep.training.driver``) knows engines only through these two protocols. It
-advances a session in chunks of steps, so that progress, Ctrl-C and recording work with any
-engine and no engine has to know about them.
+The driver (:mod:`dynsweep.training.driver`) knows engines only through these protocols. It
+advances a session in chunks of steps, so that progress, Ctrl-C and recording work with any engine
+and no engine has to know about them. Of class weights and learning rates an engine sees tables:
+where they come from (:mod:`dynsweep.training.schedules`) is not its business either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dynsweep.config import RunConfig
 from dynsweep.engines.batches import Batch
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Static (unweighted) mean cross-entropy and accuracy of each run, shape ``(runs,)``.
-
-    Samples whose logits are not finite count as wrong.
-    """
-
-    train_loss: NDArray[np.float64]
-    train_accuracy: NDArray[np.float64]
-    validation_loss: NDArray[np.float64]
-    validation_accuracy: NDArray[np.float64]
+from dynsweep.engines.capabilities import Capabilities
 
 
 class Session(Protocol):
-    """The training of one batch, between step 0 and the last."""
+    """The training of one batch, between step 0 and the last.
+
+    Attributes:
+        step: how many steps were taken.
+    """
 
     step: int
 
-    def advance(self, steps: int) -> None:
-        """Train ``steps`` more steps. How a training is cut into calls changes no bit of it."""
+    def advance(self, class_weights: Tensor, rates: Tensor) -> None:
+        """Take the next steps. How a training is cut into calls changes no bit of it.
+
+        Args:
+            class_weights: G_i(t) of each step, shape ``(steps, runs, classes)``.
+            rates: learning rates, shape ``(steps, runs)``. Both are of the batch's ``dtype``, on
+                the session's device, and in memory best ordered by runs first.
+        """
         ...
 
-    def evaluate(self) -> Metrics:
-        """Loss and accuracy at the present weights."""
-        ...
+    def metrics(self) -> Mapping[str, NDArray[np.float64]]:
+        """Those of :data:`dynsweep.metrics.COLUMNS` that the engine measures faster than PyTorch
+        would, each ``(runs,)``; most leave all of them to the driver."""
+        return {}
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         """Copies of the present weights in the layout of ``Model.init``, with a leading
@@ -59,12 +59,20 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """A way to train batches."""
+    """A way to train batches.
+
+    Attributes:
+        trains: what it can train.
+    """
 
     name: str
+    trains: Capabilities
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
-        """Why this engine cannot train runs like ``run`` on ``device``; ``None`` if it can."""
+        """Why this engine cannot train runs like ``run`` on ``device``; ``None`` if it can.
+
+        Looks at no batched setting but through ``trains``.
+        """
         ...
 
     def batch_size(self, run: RunConfig, device: str) -> int:
@@ -74,16 +82,3 @@ class Engine(Protocol):
     def begin(self, batch: Batch, device: str) -> Session:
         """A session at step 0, with each run's initial weights."""
         ...
-
-
-def beyond_plain(run: RunConfig) -> str | None:
-    """What of ``run`` an engine of plain full-batch gradient descent cannot do; or ``None``."""
-    if not run.optimizer.plain:
-        return "trains on full batches, without momentum, weight decay or schedule"
-    if run.loss.name != "cross_entropy":
-        return f"trains with the loss cross_entropy, not {run.loss.name}"
-    if run.loss.static_end:
-        return f"trains with loss.static_end=0, not {run.loss.static_end}"
-    if run.precision not in ("float32", "float64"):
-        return f"trains with precision=float32 or float64, not {run.precision}"
-    return None

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsweep import models
 from dynsweep.config import RunConfig
 from dynsweep.data import Dataset, load
+from dynsweep.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Runs to be trained together: one dataset, architecture, length and precision.
+    """Runs to be trained together: equal in every setting that is not declared ``batched``.
 
-    A single run is a batch of one. Engines read what is shared from ``first`` and what
-    differs from the arrays, all of shape ``(runs,)``.
+    A single run is a batch of one. Engines read what is shared from ``first`` and what differs
+    as arrays.
     """
 
     runs: tuple[RunConfig, ...]
@@ -34,32 +40,23 @@ class Batch:
         return load(self.first.dataset)
 
     @property
+    def model(self) -> models.Model:
+        data = self.dataset
+        return models.build(self.first.model, data.shape, data.classes)
+
+    @property
     def steps(self) -> int:
         return total_steps(self.first)
 
-    @property
-    def seeds(self) -> list[int]:
-        return [run.seed for run in self.runs]
+    def array(self, setting: str) -> NDArray[Any]:
+        """The values of a dotted setting, shape ``(runs,)``."""
+        return np.array([*map(attrgetter(setting), self.runs)])
 
-    @property
-    def lr(self) -> NDArray[np.float64]:
-        return np.array([run.optimizer.lr for run in self.runs], dtype=np.float64)
-
-    @property
-    def momentum(self) -> NDArray[np.float64]:
-        return np.array([run.optimizer.momentum for run in self.runs], dtype=np.float64)
-
-    @property
-    def weight_decay(self) -> NDArray[np.float64]:
-        return np.array([run.optimizer.weight_decay for run in self.runs], dtype=np.float64)
-
-    @property
-    def period(self) -> NDArray[np.int64]:
-        return np.array([run.loss.period for run in self.runs], dtype=np.int64)
-
-    @property
-    def amplitude(self) -> NDArray[np.float64]:
-        return np.array([run.loss.amplitude for run in self.runs], dtype=np.float64)
+    def initial_weights(self) -> dict[str, Tensor]:
+        """Each run's, in the layout of ``Model.init``, stacked; float64 on the CPU."""
+        model = self.model
+        drawn = [model.init(run.seed) for run in self.runs]
+        return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
 
 
 def total_steps(run: RunConfig) -> int:
@@ -68,23 +65,3 @@ def total_steps(run: RunConfig) -> int:
         return run.steps
     samples = len(load(run.dataset).train_labels)
     return run.epochs * (samples // (run.optimizer.batch_size or samples))
-
-
-def shared_settings(run: RunConfig) -> Hashable:
-    """What runs of one batch have in common; runs with equal keys may be trained together."""
-    loss, optimizer = run.loss, run.optimizer
-    return (
-        (run.dataset, run.model, run.engine, run.observe),
-        (run.steps, run.epochs, run.precision, run.device),
-        (loss.name, loss.last_period_static, loss.static_end, loss.counting),
-        (optimizer.name, optimizer.nesterov, optimizer.batch_size, optimizer.schedule),
-        (optimizer.plain, run.save_weights, run.checkpoint_minutes),
-    )
-
-
-def group(runs: Sequence[RunConfig]) -> list[list[int]]:
-    """Positions of ``runs`` that can share batches, in order of first appearance."""
-    groups: dict[Hashable, list[int]] = {}
-    for position, run in enumerate(runs):
-        groups.setdefault(shared_settings(run), []).append(position)
-    return list(groups.values())

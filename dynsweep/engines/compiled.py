@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from dynsweep import models
-from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
-from dynsweep.engines.base import Metrics, beyond_plain
+from dynsweep.config import MLPConfig, RunConfig
+from dynsweep.data import load
+from dynsweep.engines.base import Session
 from dynsweep.engines.batches import Batch, total_steps
+from dynsweep.engines.capabilities import SIMPLE, unlisted
 from dynsweep.engines.devices import available_threads
 
 UNITS = 4  # hidden units of a block of weights, as in the passes
@@ -43,7 +45,7 @@ class Samples:
     """One dataset as the kernels read it, padded to whole vectors with samples of share 0."""
 
     count: int
-    arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any], float]
+    arrays: tuple[NDArray[Any], NDArray[Any], NDArray[Any], Any]
 
     @classmethod
     def of(cls, inputs: NDArray[Any], labels: NDArray[Any], dtype: Any) -> Samples:
@@ -56,10 +58,10 @@ class Samples:
         label[:count] = labels
         shares = _aligned(padded, dtype)
         shares[:count] = 1 / count
-        return cls(count, (x, label, shares, 1.0))
+        return cls(count, (x, label, shares, np.dtype(dtype).type(1)))
 
 
-class CompiledSession:
+class CompiledSession(Session):
     """Training of one batch; see :class:`dynsweep.engines.base.Session`."""
 
     def __init__(self, batch: Batch) -> None:
@@ -67,19 +69,18 @@ class CompiledSession:
 
         data, run = batch.dataset, batch.first
         assert isinstance(run.model, MLPConfig)
-        self.run, self.runs, self.steps, self.step = run, len(batch), batch.steps, 0
+        self.runs, self.width, self.bias, self.step = (
+            len(batch),
+            run.model.width,
+            run.model.bias,
+            0,
+        )
         self.dtype = np.dtype(run.dtype)
         self.inputs, self.classes = data.train_inputs.shape[1], data.classes
-        self.bias = run.model.bias
         self.train = Samples.of(data.train_inputs, data.train_labels, self.dtype)
         self.validation = Samples.of(data.validation_inputs, data.validation_labels, self.dtype)
         self._train, self._measure = kernels(self.inputs, self.classes, int(self.bias))
-        self.lr = batch.lr.astype(self.dtype)
-        self.period, self.amplitude = batch.period, batch.amplitude
-
-        model = models.build(run.model, data.shape, self.classes)
-        initial = [model.init(seed) for seed in batch.seeds]
-        self._pack({name: np.stack([one[name].numpy() for one in initial]) for name in initial[0]})
+        self._pack({name: value.numpy() for name, value in batch.initial_weights().items()})
         self.threads = min(run.engine.threads or available_threads(), self.runs)
         self.scratch = [self._scratch() for _ in range(self.threads)]
 
@@ -99,7 +100,7 @@ class CompiledSession:
             self.b2[:] = params["b2"]
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        width, inputs = self.run.model.width, self.inputs
+        width, inputs = self.width, self.inputs
         rows = inputs + self.bias + 2 * self.classes - 1
         blocks = self.params.reshape(self.runs, -1, rows, UNITS).swapaxes(1, 2)
         plain = blocks.reshape(self.runs, rows, -1)[:, :, :width]
@@ -119,7 +120,7 @@ class CompiledSession:
     def _scratch(self) -> tuple[NDArray[Any], ...]:
         """One thread's logits, gradient rows, active bits and bias gradients."""
         samples = max(len(self.train.arrays[1]), len(self.validation.arrays[1]))
-        units, lanes = -(-self.run.model.width // UNITS) * UNITS, VECTOR // self.dtype.itemsize
+        units, lanes = -(-self.width // UNITS) * UNITS, VECTOR // self.dtype.itemsize
         return (
             _aligned((self.classes - 1) * samples, self.dtype),
             _aligned((self.inputs + 1) * (self.classes - 1) * samples, self.dtype),
@@ -141,57 +142,59 @@ class CompiledSession:
             list(pool.map(worker, self.scratch))
         return None
 
-    def advance(self, steps: int) -> None:
-        loss, last = self.run.loss, self.step + steps
-        static_from = self.steps if loss.last_period_static else np.iinfo(np.int64).max
-        late = int(loss.counting == "notebook")
-        batch = (self.params, self.b2, self.lr, self.period, self.amplitude, self.train.arrays)
+    def advance(self, class_weights: Tensor, rates: Tensor) -> None:
+        # A run's own rows lie together: those of another would not fit into the cache.
+        tables = [
+            np.ascontiguousarray(table.numpy().swapaxes(0, 1)) for table in (class_weights, rates)
+        ]
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
-            self._train(run, self.step, last, static_from, late, *batch, scratch)
+            self._train(run, self.params, self.b2, *tables, self.train.arrays, scratch)
 
         self._every_run(work)
-        self.step = last
+        self.step += len(rates)
 
-    def evaluate(self) -> Metrics:
-        results = np.zeros((4, self.runs))
+    def metrics(self) -> dict[str, NDArray[np.float64]]:
+        """Accuracy and loss, which the forward pass of training yields ten times faster than
+        PyTorch: a sweep that records them often spends its time here. The values are those of
+        :mod:`dynsweep.metrics`, which every other metric and engine takes."""
+        results = {
+            f"{part}_{name}": np.zeros(self.runs)
+            for part in ("train", "validation")
+            for name in ("loss", "accuracy")
+        }
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
-            for row, one in ((0, self.train), (2, self.validation)):
-                found = self._measure(run, one.count, self.params, self.b2, one.arrays, scratch)
-                results[row : row + 2, run] = found[:2]
+            for part, samples in (("train", self.train), ("validation", self.validation)):
+                results[f"{part}_loss"][run], results[f"{part}_accuracy"][run] = self._measure(
+                    run, samples.count, self.params, self.b2, samples.arrays, scratch
+                )[:2]
 
         self._every_run(work)
-        return Metrics(*results)
+        return results
 
 
 class CompiledEngine:
     """The simple model on the CPU, float32 and float64."""
 
     name = "compiled"
+    trains = SIMPLE
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if device != "cpu":
             return f"trains on the CPU, not on device={device}"
-        if not isinstance(run.model, MLPConfig):
-            return f"trains model=mlp, not model={run.model.name}"
-        if not isinstance(run.dataset, SpiralsConfig):
-            return f"trains on dataset=spirals, not dataset={run.dataset.name}"
-        if run.optimizer.name != "sgd":
-            return f"trains with optimizer=sgd, not optimizer={run.optimizer.name}"
-        if (beyond := beyond_plain(run)) is not None:
-            return beyond
-        if 3 * (run.dataset.classes - 1) > LARGEST:
-            return f"takes at most {LARGEST // 3 + 1} classes, not {run.dataset.classes}"
+        if (other := unlisted(self.trains, run)) is not None:
+            return other
+        if 3 * ((classes := load(run.dataset).classes) - 1) > LARGEST:
+            return f"takes at most {LARGEST // 3 + 1} classes, not {classes}"
         return None
 
     def batch_size(self, run: RunConfig, device: str) -> int:
         """Runs for BATCH_SECONDS of work, at least 16 and at most 256 to a thread."""
-        assert isinstance(run.dataset, SpiralsConfig)
+        data, width = load(run.dataset), run.model.width
         threads = run.engine.threads or available_threads()
-        samples = run.dataset.classes * run.dataset.samples_per_class
-        one = max(1, total_steps(run)) * samples * run.model.width * SECONDS
-        fitting = MOST_BYTES // (run.model.width * (2 * run.dataset.classes + 2) * 8)
+        one = max(1, total_steps(run)) * len(data.train_labels) * width * SECONDS
+        fitting = MOST_BYTES // (width * (2 * data.classes + 2) * 8)
         return max(1, min(threads * int(min(max(BATCH_SECONDS / one, 16), 256)), fitting))
 
     def begin(self, batch: Batch, device: str) -> CompiledSession:

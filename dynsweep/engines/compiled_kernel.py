@@ -45,17 +45,14 @@ def _compiled(function: Callable[..., Any]) -> Any:
 def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tuple[Any, Any]:
     """``(train, measure)`` for models of that shape; ``bias`` is 0 or 1."""
 
-    def train(  # type: ignore[no-untyped-def]
-        run, first, last, static_from, late, weights, b2, lr, period, amplitude, data, scratch
-    ):
-        """Take the steps ``first`` to ``last - 1`` of run number ``run``.
+    def train(run, weights, b2, class_weights, rates, data, scratch):  # type: ignore[no-untyped-def]
+        """Take the steps of a table with run number ``run``.
 
         Args:
-            static_from: the weights of the classes are 1 from this step minus the period on.
-            late: 1 if cycles last a step longer than the period (the notebook's counting).
             weights: shape ``(runs, blocks * rows * units)``, see ``compiled_passes.Shape``.
             b2: shape ``(runs, classes)``; 0 without biases.
-            lr, period, amplitude: shape ``(runs,)``.
+            class_weights: shape ``(runs, steps, classes)``.
+            rates: learning rates, shape ``(runs, steps)``.
             data: inputs ``(inputs * samples,)``, labels and shares 1 / P ``(samples,)``, and the
                 number one.
             scratch: ``z``, ``q``, ``active`` and ``totals`` of the passes.
@@ -65,20 +62,13 @@ def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tup
         mine, bias2 = weights[run], b2[run]
         samples = len(labels)
         blocks = len(mine) // ((inputs + bias + 2 * classes - 1) * 4)
-        rate, t, a = lr[run], period[run], amplitude[run]
-        cycle_steps = t + late
         z[:] = 0
-        for step in range(first, last):
-            cycle = step // cycle_steps
-            within = step - cycle * cycle_steps
-            g = 1 + (a - 1) * (1 - abs(2 * within / t - 1))
-            if step >= static_from - t:
-                g = 1.0
-            others = classes / (classes - 1 + g)
+        for step in range(rates.shape[1]):
+            rate = rates[run, step]
             for block in range(blocks):
                 forward(inputs, classes, bias, (mine, block, samples, x, z, active))
             shown = (samples, x, z, q, labels, shares, bias2)
-            softmax(inputs, classes, bias, (*shown, cycle % classes, g * others, others, totals))
+            softmax(inputs, classes, bias, (*shown, class_weights[run, step], totals))
             if bias:
                 total = totals[0] * 0
                 for c in range(classes - 1):

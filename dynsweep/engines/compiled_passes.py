@@ -141,9 +141,7 @@ def _softmax(
     labels: Any,
     shares: Any,
     b2: Any,
-    emphasised: Any,
-    gain: Any,
-    others: Any,
+    class_weights: Any,
     totals: Any,
 ) -> None:
     """The rows ``q`` of the loss's gradient, and the ``totals`` of their last C - 1, that of b2.
@@ -153,11 +151,16 @@ def _softmax(
     b, classes = vec.builder, shape.classes
     last = vec.element(b2, integer(classes - 1))
     biases = [b.fsub(vec.element(b2, integer(c)), last) for c in range(classes - 1)]
-    gain, others, emphasised = (vec.spread(vec.cast(one)) for one in (gain, others, emphasised))
+    weights = [vec.element(class_weights, integer(c)) for c in range(classes)]
 
     def body(offset: Any, carried: list[Any]) -> list[Any]:
         label = vec.load(labels, offset, vec.ints)
-        weight = b.select(b.icmp_signed("==", label, emphasised), gain, others)
+        belongs = [
+            b.icmp_signed("==", label, vec.constant(c, vec.ints)) for c in range(classes - 1)
+        ]
+        weight = weights[-1]
+        for c, own in enumerate(belongs):
+            weight = b.select(own, weights[c], weight)
         weight = b.fmul(weight, vec.load(shares, offset))
         logits = []
         for c, bias in enumerate(biases):
@@ -169,8 +172,7 @@ def _softmax(
         scale = b.fdiv(weight, reduce(b.fadd, powers))
         slopes = []
         for c in range(classes - 1):
-            right = b.icmp_signed("==", label, vec.constant(c, vec.ints))
-            target = b.select(right, weight, vec.constant(0.0))
+            target = b.select(belongs[c], weight, vec.constant(0.0))
             slopes.append(b.fsub(b.fmul(powers[c], scale), target))
         for i in range(shape.inputs + 1):
             one = vec.load(x, _row(vec, i, samples, offset)) if i < shape.inputs else None
@@ -201,7 +203,7 @@ def _backward(
     b, base = vec.builder, vec.builder.mul(block, integer(shape.rows * UNITS))
     # Processors with separate pipes for additions and multiply-adds (Zen) use both if every
     # other sum is a multiply-add by a one that the compiler cannot see through.
-    one, none = vec.spread(vec.cast(one)), vec.constant(0.0)
+    one, none = vec.spread(one), vec.constant(0.0)
 
     def partial_sums(mine: range, rows: range) -> list[Any]:
         def body(offset: Any, carried: list[Any]) -> list[Any]:

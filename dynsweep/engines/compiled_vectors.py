@@ -80,17 +80,6 @@ class Vectors:
     def _pointer(self, data: Any, index: Any, like: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(data, [index]), like.as_pointer())
 
-    def cast(self, value: Any) -> Any:
-        """A 64-bit number in the width of the lanes."""
-        if self.bits == 64:
-            return value
-        whole = isinstance(value.type, ir.IntType)
-        return (
-            self.builder.trunc(value, ir.IntType(32))
-            if whole
-            else self.builder.fptrunc(value, self.scalar)
-        )
-
     def element(self, data: Any, index: Any) -> Any:
         """One number of an array in all lanes."""
         return self.spread(self.builder.load(self.builder.gep(data, [index])))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.errors import ConfigError
+from dynsweep.lazy import torch
 
 
 def resolve_device(setting: str) -> str:
@@ -14,8 +19,6 @@ def resolve_device(setting: str) -> str:
     Raises:
         ConfigError: CUDA is asked for and PyTorch sees no GPU.
     """
-    import torch
-
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:
         raise ConfigError("device", "cuda", "PyTorch sees no CUDA GPU here; use device=cpu")
@@ -26,12 +29,31 @@ def resolve_device(setting: str) -> str:
 
 def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them."""
-    import torch
-
     if not torch.cuda.is_available():
         return []
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     return named.split(",") if named else [str(one) for one in range(torch.cuda.device_count())]
+
+
+@contextmanager
+def torch_settings(run: RunConfig, device: str) -> Iterator[None]:
+    """PyTorch's threads and TF32 as ``run`` wants them, and afterwards as they were."""
+    threads = torch.get_num_threads()
+    switches: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    before = [switch.allow_tf32 for switch in switches]
+    # The simple model's matrices are so small that threads cost more than they bring.
+    small = isinstance(run.model, MLPConfig)
+    try:
+        if device.startswith("cuda"):
+            for switch in switches:
+                switch.allow_tf32 = run.precision == "tf32"
+        else:
+            torch.set_num_threads(run.engine.threads or (1 if small else available_threads()))
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
 
 
 def available_threads() -> int:
@@ -49,8 +71,6 @@ def available_memory(device: str) -> int:
     """Bytes that this process may still take on ``device``; on the CPU what is free, at most
     what its cgroup and Slurm leave it."""
     if device.startswith("cuda"):
-        import torch
-
         return int(torch.cuda.mem_get_info(device)[0])
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limits = [_cgroup_memory(), _slurm_memory()]

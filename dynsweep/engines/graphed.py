@@ -1,7 +1,8 @@
 """The reference engine without Python in the loop: its steps captured into CUDA graphs.
 
-The captured kernels are those of the reference engine; time is a number on the device, which
-every captured step increases.
+The captured kernels are those of the reference engine. Time is a number on the device, which
+every captured step increases, and by which it finds its row of the tables: nothing in a capture
+may be read by the host.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dynsweep.config import RunConfig
 from dynsweep.engines.batches import Batch
+from dynsweep.engines.capabilities import ANY, TABLES, Capabilities, unlisted
 from dynsweep.engines.devices import available_memory
 from dynsweep.engines.reference import ReferenceSession, memory
-from dynsweep.training.schedules import factor
 
 STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
+ROWS = 1024  # steps of which the device holds class weights and learning rates
 
 
 class GraphedSession(ReferenceSession):
@@ -26,16 +29,19 @@ class GraphedSession(ReferenceSession):
 
     def __init__(self, batch: Batch, device: str) -> None:
         super().__init__(batch, device)
-        self.clock = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.clock = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.graphs: dict[int, Callable[[], None]] = {}
-        schedule = self.run.optimizer.schedule
-        rates = [factor(schedule, step, self.steps) for step in range(self.steps)]
-        self.rates = torch.tensor(rates, device=self.device, dtype=self.dtype)
+        # Where the captured steps look: step t in row t mod ROWS.
+        shape = (ROWS, self.runs, batch.dataset.classes)
+        self.class_weights = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        self.rates = torch.zeros(shape[:2], dtype=self.dtype, device=self.device)
 
     def take(self, steps: int) -> None:
         """``steps`` steps from the time that the clock shows, with no word from the host."""
         for _ in range(steps):
-            self.descend(self.clock)
+            row = self.clock % ROWS
+            class_weights = self.class_weights.index_select(0, row)[0]
+            self.descend(self.clock, class_weights, self.rates.index_select(0, row)[0])
             self.clock += 1
 
     def capture(self) -> dict[int, Callable[[], None]]:
@@ -65,35 +71,51 @@ class GraphedSession(ReferenceSession):
         super().restore(step, state)
         self.clock.fill_(step)
 
-    def advance(self, steps: int) -> None:
-        end = self.step + steps
-        while self.step < end:
-            some = end - self.step
+    def advance(self, class_weights: Tensor, rates: Tensor) -> None:
+        while len(rates):
+            row = self.step % ROWS
+            some = min(len(rates), ROWS - row)
             if self.minibatches is not None:  # the order of samples is the host's
                 epoch, place = divmod(self.step, self.minibatches.per_epoch)
                 self.minibatches.begin(epoch, self.device)
                 some = min(some, self.minibatches.per_epoch - place)
+            self.class_weights[row : row + some] = class_weights[:some]
+            self.rates[row : row + some] = rates[:some]
             self.graphs = self.graphs or self.capture()
             for _ in range(some // STEPS):
                 self.graphs[STEPS]()
             for _ in range(some % STEPS):
                 self.graphs[1]()
             self.step += some
+            class_weights, rates = class_weights[some:], rates[some:]
         if self.device.type == "cuda":  # else the driver would measure, and pile up, launches
             torch.cuda.synchronize(self.device)
+
+
+# A dataset is arrays, a model a function of tensors: what they do is captured with them.
+CAPTURED: Capabilities = {
+    **TABLES,
+    "dataset.*": ANY,
+    "model.*": ANY,
+    "loss.name": ["cross_entropy", "mean_squared_error"],
+    "optimizer.momentum": ANY,
+    "optimizer.nesterov": ANY,
+    "optimizer.weight_decay": ANY,
+    "optimizer.batch_size": ANY,
+    "precision": ANY,
+}
 
 
 class GraphedEngine:
     """Any model on CUDA that the reference engine trains."""
 
     name = "graphed"
+    trains = CAPTURED
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if not device.startswith("cuda"):
             return "needs device=cuda"
-        if run.optimizer.schedule.name == "sharpness":
-            return "cannot measure the sharpness that optimizer.schedule.name=sharpness needs"
-        return None
+        return unlisted(self.trains, run)
 
     def batch_size(self, run: RunConfig, device: str) -> int:
         """As many as fit into half of the free memory; more than 2048 gain nothing."""

@@ -14,28 +14,23 @@ class SGD:
 
     Args:
         params: by name, shape ``(runs, ...)``; changed in place.
-        lr, momentum, weight_decay: shape ``(runs,)``.
+        momentum, weight_decay: shape ``(runs,)``.
         nesterov: the same for all runs.
     """
 
     def __init__(
-        self,
-        params: dict[str, Tensor],
-        lr: Tensor,
-        momentum: Tensor,
-        weight_decay: Tensor,
-        nesterov: bool,
+        self, params: dict[str, Tensor], momentum: Tensor, weight_decay: Tensor, nesterov: bool
     ) -> None:
         self.params, self.nesterov = params, nesterov
-        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.momentum, self.weight_decay = momentum, weight_decay
         # What no run uses costs nothing.
         self.decays = bool((weight_decay > 0).any())
         moves = bool((momentum > 0).any())
         self.velocity = {k: torch.zeros_like(p) for k, p in params.items()} if moves else {}
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], factor: float | Tensor = 1.0) -> None:
-        """One step, with the learning rate multiplied by ``factor``, a number or ``(runs,)``."""
+    def step(self, gradients: list[Tensor], rates: Tensor) -> None:
+        """One step with the learning rates ``(runs,)``."""
         for (name, param), gradient in zip(self.params.items(), gradients, strict=True):
             shape = (-1, *[1] * (param.dim() - 1))
             if self.decays:
@@ -44,4 +39,4 @@ class SGD:
                 momentum, velocity = self.momentum.view(shape), self.velocity[name]
                 velocity.mul_(momentum).add_(gradient)
                 gradient = gradient + momentum * velocity if self.nesterov else velocity
-            param -= (self.lr * factor).view(shape) * gradient
+            param -= rates.view(shape) * gradient

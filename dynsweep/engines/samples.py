@@ -1,4 +1,4 @@
-"""A dataset on the device, as the reference engine reads it."""
+"""A dataset on the device, as PyTorch reads it."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ class Samples:
             return self.inputs
         mean, std = self.scale
         return (self.inputs.to(mean.dtype) - mean) / std
+
+    def of_every_run(self, runs: int) -> Tensor:
+        """:attr:`numbers`, the same for all runs: ``(runs, samples, ...)``."""
+        return self.numbers.expand(runs, *self.inputs.shape)
 
     @property
     def real(self) -> Tensor:

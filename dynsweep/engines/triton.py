@@ -1,13 +1,10 @@
 """The CUDA engine of the one-hidden-layer model: a run per program, weights in registers.
 
 What a step costs, counted and not measured: a pair of sample and hidden unit takes 17
-instructions at 2 inputs and 3 classes (13 multiply-adds among them), so a 50 x 50 grid of 35,000
-steps at H = 100 and 300 samples takes 4.5e13 of them, 1.5 s on the 132 x 128 lanes of an H100 at
-1.7 GHz. The compiled loop has 306 instructions for 4 samples x 104 units per warp (softmax,
-shuffles and loads included), a step about 23,600: 2.3 s if every slot issued. Two or three times
-that is to be expected, since 216 registers a thread leave 9 warps to a multiprocessor. At
-H = 1000 (two warps a run, 393 instructions a warp for one sample) the like count is 0.26 us per
-run and step. The first run of a geometry also waits 5 to 15 s for the compiler; Triton caches.
+instructions at 2 inputs and 3 classes (13 multiply-adds among them). At H = 100 the compiled loop
+has 306 instructions for 4 samples x 104 units per warp, and 216 registers a thread leave 8 warps
+to a multiprocessor: about 3.3 s for a 50 x 50 grid of 35,000 steps on an H100. The first run of a
+geometry also waits 5 to 15 s for the compiler; Triton caches.
 """
 
 from __future__ import annotations
@@ -18,9 +15,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from dynsweep.config import MLPConfig, RunConfig, SpiralsConfig
-from dynsweep.engines.base import beyond_plain
+from dynsweep.config import RunConfig
+from dynsweep.data import load
 from dynsweep.engines.batches import Batch
+from dynsweep.engines.capabilities import SIMPLE, unlisted
 from dynsweep.engines.triton_geometry import MOST_WARPS, geometry, most_units
 
 if TYPE_CHECKING:
@@ -51,18 +49,14 @@ class TritonEngine:
     """The one-hidden-layer model on CUDA, float32 and float64."""
 
     name = "triton"
+    trains = SIMPLE
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if not (device.startswith("cuda") or interpreted()):
             return "needs device=cuda"
-        missing = triton_missing()
-        if missing is not None:
-            return missing
-        if not (isinstance(run.model, MLPConfig) and isinstance(run.dataset, SpiralsConfig)):
-            return "trains model=mlp on dataset=spirals"
-        if (beyond := beyond_plain(run)) is not None:
-            return beyond
-        shape = (2, run.dataset.classes, run.precision)
+        if (other := triton_missing() or unlisted(self.trains, run)) is not None:
+            return other
+        shape = (2, load(run.dataset).classes, run.precision)
         if geometry(run.model.width, *shape) is None:
             most = 32 * MOST_WARPS * max(0, most_units(*shape))
             return f"holds at most {most} hidden units of {shape[1]} classes in {shape[2]}"

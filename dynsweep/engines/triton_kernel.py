@@ -23,7 +23,7 @@ import triton.language as tl
 
 # A count that is 1 or divisible by 16 would be compiled apart, perhaps with other roundings; a
 # run must give the same bits in every batch and for every chunk of steps.
-COUNTS = ["steps", "tiles", "runs", "samples"]
+COUNTS = ["steps", "tiles", "runs"]
 
 
 @triton.jit
@@ -83,7 +83,7 @@ def _logits(x, w, b, UNITS: tl.constexpr, INPUTS: tl.constexpr, CLASSES: tl.cons
 def train(
     hidden_ptr,
     bias_ptr,
-    lr_ptr,
+    rates_ptr,
     weights_ptr,
     inputs_ptr,
     labels_ptr,
@@ -100,16 +100,16 @@ def train(
 ):
     """Take ``steps`` steps of gradient descent.
 
-    hidden as above, bias ``(runs, classes)``, lr ``(runs,)``; weights ``(steps, runs, classes)``
-    are G / P; inputs ``(inputs, samples)`` and labels ``(samples,)`` are padded to ``tiles``
-    times SAMPLES with samples of label -1, which count nothing.
+    hidden as above, bias ``(runs, classes)``; learning rates ``(steps, runs)``; weights
+    ``(steps, runs, classes)`` are G / P; inputs ``(inputs, samples)`` and labels ``(samples,)``
+    are padded to ``tiles`` times SAMPLES with samples of label -1, which count nothing.
     """
     ROWS: tl.constexpr = INPUTS + 1 + CLASSES
     run = tl.program_id(0).to(tl.int64)
     w_ptr, w, b_ptr, b, sample = _load(
         hidden_ptr, bias_ptr, run, UNITS, UNIT_WARPS, LANES, SAMPLES, ROWS, CLASSES
     )
-    lr = tl.load(lr_ptr + run)
+    rates_ptr += run
     weights_ptr += run * CLASSES
     zero = tl.zeros_like(w[0])
     for _step in range(steps):
@@ -159,6 +159,7 @@ def train(
                     dw_next = dw_next + (tl.fma(delta[c], h[u], dw[u * ROWS + INPUTS + 1 + c]),)
             dw = dw_next
 
+        lr = tl.load(rates_ptr)
         w_next = ()
         for i in tl.static_range(UNITS * ROWS):
             if BIAS or i % ROWS != INPUTS:
@@ -171,63 +172,10 @@ def train(
             for c in tl.static_range(CLASSES):
                 b_next = b_next + (b[c] - lr * tl.sum(db[c], axis=2, keep_dims=True),)
             b = b_next
+        rates_ptr += runs
         weights_ptr += runs * CLASSES
 
     for i in tl.static_range(UNITS * ROWS):
         tl.store(w_ptr[i], w[i])
     for c in tl.static_range(CLASSES):
         tl.store(b_ptr[c], b[c])
-
-
-@triton.jit(do_not_specialize=COUNTS)
-def evaluate(
-    hidden_ptr,
-    bias_ptr,
-    loss_ptr,
-    accuracy_ptr,
-    inputs_ptr,
-    labels_ptr,
-    tiles,
-    samples,
-    UNITS: tl.constexpr,
-    UNIT_WARPS: tl.constexpr,
-    LANES: tl.constexpr,
-    SAMPLES: tl.constexpr,
-    INPUTS: tl.constexpr,
-    CLASSES: tl.constexpr,
-):
-    """Mean static cross-entropy and accuracy of each run, ``(runs,)`` each in float64.
-
-    Samples whose logits are not finite are wrong; of equal logits the first counts.
-    """
-    run = tl.program_id(0).to(tl.int64)
-    _w_ptr, w, _b_ptr, b, sample = _load(
-        hidden_ptr, bias_ptr, run, UNITS, UNIT_WARPS, LANES, SAMPLES, INPUTS + 1 + CLASSES, CLASSES
-    )
-    loss = tl.zeros_like(w[0]).to(tl.float64)
-    right = tl.zeros_like(loss)
-    for tile in range(tiles):
-        j = tile * SAMPLES + sample
-        label = tl.load(labels_ptr + j)
-        x = ()
-        for d in tl.static_range(INPUTS):
-            x = x + (tl.load(inputs_ptr + d * tiles * SAMPLES + j),)
-        _h, z = _logits(x, w, b, UNITS, INPUTS, CLASSES)
-        top = z[0]
-        guess = tl.zeros_like(label)
-        for c in tl.static_range(1, CLASSES):
-            guess = tl.where(z[c] > top, c, guess)
-            top = tl.maximum(top, z[c])
-        total = tl.zeros_like(top)
-        own = tl.zeros_like(top)
-        finite = label >= 0
-        for c in tl.static_range(CLASSES):
-            total += tl.exp(z[c] - top)
-            own = tl.where(label == c, z[c], own)
-            finite = finite & (z[c] - z[c] == 0)
-        one = tl.log(total) - (own - top)
-        loss += tl.where(label >= 0, one.to(tl.float64), 0.0)
-        right += tl.where(finite & (guess == label), 1.0, 0.0)
-    at = run + 0 * sample
-    tl.store(loss_ptr + at, tl.sum(loss, axis=2, keep_dims=True) / samples)
-    tl.store(accuracy_ptr + at, tl.sum(right, axis=2, keep_dims=True) / samples)

@@ -55,7 +55,7 @@ class Recorder:
         records = []
         for row, position in zip(rows, positions, strict=True):
             record = self._record(position, DIVERGED if outcome.diverged[row] else COMPLETED)
-            record.metrics = {name: float(getattr(outcome.metrics, name)[row]) for name in METRICS}
+            record.metrics = {name: float(outcome.metrics[name][row]) for name in METRICS}
             record.seconds = outcome.seconds / len(positions)
             records.append(record)
         ids, files, paths = [record.id for record in records], {}, self.store.paths

@@ -15,8 +15,8 @@ from typing import Any
 
 from dynsweep.config import Run
 from dynsweep.data import load
-from dynsweep.engines import Engine, choose
-from dynsweep.engines.batches import Batch, group, total_steps
+from dynsweep.engines import Engine, choose, group
+from dynsweep.engines.batches import Batch, total_steps
 from dynsweep.engines.devices import resolve_device
 from dynsweep.errors import ConfigError
 from dynsweep.store import Store

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dynsweep.engines.base import Engine, Metrics
+from dynsweep.engines import Engine
 from dynsweep.engines.batches import Batch
-from dynsweep.store.trajectory import Trajectory
+from dynsweep.engines.devices import torch_settings
+from dynsweep.store import Trajectory
 from dynsweep.training.checkpoints import Checkpoint, Snapshot
 from dynsweep.training.observers import Observer
+from dynsweep.training.probe import Probe, measure
+from dynsweep.training.schedules import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +35,14 @@ class Outcome:
     """How a batch ended.
 
     Attributes:
-        metrics: at the last step.
+        metrics: the columns of :mod:`dynsweep.metrics` at the last step, each ``(runs,)``.
         weights: final weights by name, with a leading ``runs`` axis.
         diverged: whether a weight or the training loss is not finite, shape ``(runs,)``.
         trajectory: what was recorded, by step and column.
         seconds: wall time.
     """
 
-    metrics: Metrics
+    metrics: dict[str, NDArray[np.float64]]
     weights: dict[str, NDArray[np.floating]]
     diverged: NDArray[np.bool_]
     trajectory: Trajectory
@@ -61,11 +64,26 @@ def train(
     Raises:
         Preempted: soon after ``stop`` returns true, with everything saved in ``checkpoint``.
     """
+    with torch_settings(batch.first, device):
+        return _train(batch, engine, device, on_steps, checkpoint, stop)
+
+
+def _train(
+    batch: Batch,
+    engine: Engine,
+    device: str,
+    on_steps: Callable[[int], None],
+    checkpoint: Checkpoint | None,
+    stop: Callable[[], bool],
+) -> Outcome:
     start = time.perf_counter()
-    session, observer = engine.begin(batch, device), Observer(batch, device)
+    session, probe = engine.begin(batch, device), Probe(batch, device)
+    schedule = Schedule(batch, device, probe)
+    observer = Observer(batch, schedule, probe)
     steps = batch.steps
     if checkpoint and (before := checkpoint.load()):
         session.restore(before.step, before.state)
+        schedule.restore(before.state)
         for step, columns in before.trajectory.items():
             observer.trajectory.add(step, columns)
         start -= before.seconds
@@ -76,7 +94,7 @@ def train(
         while session.step < halt:
             taken = min(chunk, halt - session.step)
             tick = time.perf_counter()
-            session.advance(taken)
+            schedule.advance(session, taken)
             seconds = max(time.perf_counter() - tick, 1e-9)
             on_steps(taken)
             # At most fourfold at a time: first chunks also pay for compilation and cold caches.
@@ -84,14 +102,14 @@ def train(
             stopping = stop()
             if checkpoint and (stopping or checkpoint.due()) and session.step < steps:
                 so_far = time.perf_counter() - start
-                trajectory = observer.trajectory
-                checkpoint.save(Snapshot(session.step, so_far, session.state(), trajectory))
+                state = session.state() | schedule.state()
+                checkpoint.save(Snapshot(session.step, so_far, state, observer.trajectory))
             if stopping and session.step < steps:
                 raise Preempted
         if session.step == halt:
             observer.record(session)
-    metrics, weights = session.evaluate(), session.weights()
-    finite = np.isfinite(metrics.train_loss)
+    metrics, weights = measure(session, probe), session.weights()
+    finite = np.isfinite(metrics["train_loss"])
     for values in weights.values():
         finite &= np.isfinite(values).reshape(len(batch), -1).all(axis=1)
     seconds = time.perf_counter() - start

@@ -1,8 +1,6 @@
-"""What is recorded along a training: at which steps, and how it is measured.
+"""What is recorded along a training: at which steps, and under which names.
 
-Any engine trains between records. What an engine does not know is measured by a reference
-session that takes its weights: the largest Hessian eigenvalues, the neural tangent kernel, the
-loss F at any time.
+Any engine trains between records; what it does not measure itself is measured by a probe.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from numpy.typing import NDArray
 
 from dynsweep.config import ObserveConfig
 from dynsweep.curvature.ntk import chosen
-from dynsweep.engines.base import Session
+from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.reference import ReferenceSession
-from dynsweep.store.trajectories import WEIGHTS
-from dynsweep.store.trajectory import Columns, Trajectory
+from dynsweep.store import WEIGHTS, Columns, Trajectory
+from dynsweep.training.probe import Probe, measure
+from dynsweep.training.schedules import Schedule
 
 
 def record_steps(observe: ObserveConfig, steps: int) -> list[int]:
@@ -44,12 +42,11 @@ class Observer:
         trajectory: what was recorded, by step and column, each value of shape ``(runs, ...)``.
     """
 
-    def __init__(self, batch: Batch, device: str) -> None:
-        self.batch, self.device, self.observe = batch, device, batch.first.observe
+    def __init__(self, batch: Batch, schedule: Schedule, probe: Probe) -> None:
+        self.batch, self.schedule, self.probe = batch, schedule, probe
         self.trajectory = Trajectory()
-        self.probe: ReferenceSession | None = None
         self.due: dict[int, list[str]] = defaultdict(list)
-        observe, steps = self.observe, batch.steps
+        observe, steps = batch.first.observe, batch.steps
         for step in record_steps(observe, steps):
             self.due[step].append("metrics")
         for name, every in (
@@ -79,58 +76,50 @@ class Observer:
             columns |= getattr(self, f"_{quantity}")(session)
         self.trajectory.add(step, columns)
 
-    def _probe(self, session: Session) -> ReferenceSession:
-        """A reference session with the present weights."""
-        if isinstance(session, ReferenceSession):
-            return session
-        if self.probe is None:
-            self.probe = ReferenceSession(self.batch, self.device)
-        if self.probe.step != session.step or session.step == 0:
-            self.probe.load(session.step, session.weights())
-        return self.probe
-
     def _metrics(self, session: Session) -> Columns:
-        return dict(vars(session.evaluate()))
+        return dict(measure(session, self.probe))
+
+    def _class_weights(self, session: Session) -> torch.Tensor:
+        return self.schedule.class_weights(session.step)[0]
 
     def _loss(self, session: Session) -> Columns:
         """F(W_t, t), its difference to that of the step before, and the weights G_i(t)."""
-        probe, step = self._probe(session), session.step
+        self.probe.load(session)
+        weights = self._class_weights(session)
         with torch.no_grad():
-            loss = probe.whole_loss(step).double().cpu().numpy()
+            loss = self.probe.loss(weights).double().cpu().numpy()
         columns: Columns = {"loss": loss}
-        before = self.trajectory.get(step - 1, {}).get("loss")
+        before = self.trajectory.get(session.step - 1, {}).get("loss")
         if before is not None:
             columns["loss_change"] = loss - before
-        for k, weight in enumerate(probe.class_weights(step).cpu().numpy().T):
-            columns[f"weight_{k}"] = weight
-        return columns
+        return columns | {f"weight_{k}": one for k, one in enumerate(weights.cpu().numpy().T)}
 
     def _class_accuracy(self, session: Session) -> Columns:
-        right, labels = self._probe(session).right_answers()
-        return {
-            f"train_accuracy_{k}": right[:, labels == k].mean(axis=1)
-            for k in range(self.batch.dataset.classes)
-        }
+        self.probe.load(session)
+        rows = self.probe.class_accuracy().T
+        return {f"train_accuracy_{k}": row for k, row in enumerate(rows)}
 
     def _sharpness(self, session: Session) -> Columns:
-        wanted, probe = self.observe.sharpness, self._probe(session)
+        wanted = self.batch.first.observe.sharpness
+        self.probe.load(session)
+        losses = {"sharpness": self._class_weights(session), "static_sharpness": None}
+        if wanted.of != "both":
+            del losses["static_sharpness" if wanted.of == "loss" else "sharpness"]
         columns: Columns = {}
-        for static in (False, True):
-            if wanted.of == ("loss" if static else "static"):
-                continue
-            found = probe.sharpness(
-                session.step, static, wanted.samples, count=wanted.count,
+        for name, weights in losses.items():
+            found = self.probe.sharpness(
+                weights, wanted.samples, count=wanted.count,
                 tolerance=wanted.tolerance, order=wanted.order,
             )  # fmt: skip
-            name = "static_sharpness" if static else "sharpness"
             columns |= _numbered(name, found.values.numpy())
             columns[f"{name}_residual"] = found.residuals.numpy()[:, 0]
         return columns
 
     def _ntk(self, session: Session) -> Columns:
-        wanted = self.observe.ntk
+        wanted = self.batch.first.observe.ntk
         samples = chosen(self.batch.dataset.train_labels, wanted.samples, wanted.choice)
-        theta = self._probe(session).ntk(samples).double().cpu()
+        self.probe.load(session)
+        theta = self.probe.ntk(samples).double().cpu()
         finite = theta.isfinite().all(dim=(1, 2))
         values = torch.linalg.eigvalsh(torch.where(finite[:, None, None], theta, 0.0)).flip(1)
         values[~finite] = torch.nan

@@ -1,10 +1,25 @@
-"""Learning-rate schedules: the factor of the learning rate at each step of the training."""
+"""Class weights and learning rates at every step: the tables by which all engines step."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from dynsweep.config import ScheduleConfig
+from dynsweep.engines import Session
+from dynsweep.engines.batches import Batch
+from dynsweep.loss import class_weights
+from dynsweep.training.probe import Probe
+
+TABLE = 2**24  # numbers of a table, at most: 64 MB in float32
+BLOCK = 2**14  # numbers that the CPU computes at a time: what stays in its caches
+ORDER = 10  # products with the Hessian in a measurement of the sharpness
 
 
 def factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
@@ -29,3 +44,98 @@ def factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
     if schedule.name == "cosine":
         return schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * (1 - left))) / 2
     return 1.0
+
+
+class Schedule:
+    """The tables of a batch.
+
+    Args:
+        batch: of runs with their own periods, amplitudes and learning rates.
+        device: of the session.
+        probe: measures the sharpness, for the learning rates that follow it.
+    """
+
+    def __init__(self, batch: Batch, device: str, probe: Probe | None = None) -> None:
+        self.run, self.steps = batch.first, batch.steps
+        self.runs, self.classes = len(batch), batch.dataset.classes
+        self.device, self.dtype = torch.device(device), getattr(torch, self.run.dtype)
+        self.probe = probe or Probe(batch, device)
+        self.lr = torch.as_tensor(batch.array("optimizer.lr")).to(self.device, self.dtype)
+        self.multiple = torch.ones_like(self.lr)  # of lr, where it follows the sharpness
+        # On the CPU NumPy is several times faster than PyTorch.
+        numbers: list[Any] = [
+            batch.array(f"loss.{name}")[:, None].astype(np.float64)
+            for name in ("period", "amplitude")
+        ]
+        if self.device.type != "cpu":
+            numbers = [torch.as_tensor(values).to(self.device) for values in numbers]
+        self.period, self.amplitude = numbers
+
+    @property
+    def follows(self) -> bool:
+        """Whether the learning rate follows the sharpness."""
+        return self.run.optimizer.schedule.name == "sharpness"
+
+    def advance(self, session: Session, steps: int) -> None:
+        """Take so many steps with ``session``, a table of bounded size at a time."""
+        end = session.step + steps
+        while session.step < end:
+            some = min(end - session.step, max(1, TABLE // (self.runs * self.classes)))
+            if self.follows:
+                every = self.run.optimizer.schedule.every
+                if session.step % every == 0:
+                    self.follow(session)
+                some = min(some, every - session.step % every)
+            session.advance(self.class_weights(session.step, some), self.rates(session.step, some))
+
+    def class_weights(self, first: int, steps: int = 1) -> Tensor:
+        """G_i(t) of ``steps`` steps from ``first``, shape ``(steps, runs, classes)``."""
+        loss, on_cpu = self.run.loss, self.device.type == "cpu"
+        table = torch.empty(self.runs, steps, self.classes, dtype=self.dtype, device=self.device)
+        xp: Any = np if on_cpu else torch
+        times = xp.arange(first, first + steps, dtype=xp.float64)
+        times = times if on_cpu else times.to(self.device)
+        size = max(1, BLOCK // steps) if on_cpu else self.runs
+        for start in range(0, self.runs, size):
+            block = slice(start, start + size)
+            (table.numpy() if on_cpu else table)[block] = class_weights(
+                times,
+                self.period[block],
+                self.amplitude[block],
+                self.classes,
+                steps=self.steps,
+                last_period_static=loss.last_period_static,
+                static_end=loss.static_end,
+                counting=loss.counting,
+            )
+        return table.transpose(0, 1)
+
+    def rates(self, first: int, steps: int) -> Tensor:
+        """Learning rates of ``steps`` steps from ``first``, shape ``(steps, runs)``."""
+        schedule = self.run.optimizer.schedule
+        if self.follows:
+            return (self.lr * self.multiple).expand(steps, -1)
+        if schedule.name == "constant" and not schedule.warmup:
+            return self.lr.expand(steps, -1)
+        factors = [factor(schedule, step, self.steps) for step in range(first, first + steps)]
+        return torch.tensor(factors, dtype=torch.float64).to(self.lr)[:, None] * self.lr
+
+    def follow(self, session: Session) -> None:
+        """Measure the sharpness of F(t), and set the learning rates to a part of 2 / sharpness."""
+        schedule = self.run.optimizer.schedule
+        self.probe.load(session)
+        weights = self.class_weights(session.step)[0]
+        values = self.probe.sharpness(weights, order=ORDER).values[:, 0].to(self.lr)
+        wanted = schedule.fraction * 2 / (values.clamp_min(1e-12) * self.lr)
+        wanted = wanted.clamp(schedule.lowest, schedule.highest)
+        # A run that diverged keeps its rate.
+        self.multiple = torch.where(wanted.isfinite(), wanted, self.multiple)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What a checkpoint has to hold, besides the session's own state."""
+        return {"rate": self.multiple.cpu().numpy().copy()} if self.follows else {}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a :meth:`state`."""
+        if self.follows:
+            self.multiple = torch.as_tensor(state["rate"]).to(self.lr)

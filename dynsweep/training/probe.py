@@ -1,0 +1,143 @@
+"""What is measured along a run, at the weights of any engine's session.
+
+Metrics and losses are sums over samples: their logits are computed in slices of bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dynsweep.curvature.hessian import Hessian
+from dynsweep.curvature.lanczos import Spectrum, largest
+from dynsweep.curvature.ntk import kernel
+from dynsweep.engines import Session
+from dynsweep.engines.batches import Batch
+from dynsweep.engines.network import Network
+from dynsweep.engines.samples import Samples
+from dynsweep.loss import sample_losses
+from dynsweep.metrics import COLUMNS, METRICS, PARTS, accuracy
+from dynsweep.models.mlp import ALIGN
+
+SLICE = 2**26  # numbers that an evaluation holds at a time
+
+
+class Probe:
+    """A batch's model at the weights that were loaded last."""
+
+    network: Network
+
+    def __init__(self, batch: Batch, device: str) -> None:
+        self.batch, self.device, self.runs = batch, device, len(batch)
+        self.step: int | None = None
+
+    def load(self, session: Session) -> None:
+        """Take the present weights of the session, always the same one."""
+        if self.step != session.step:
+            self.network = Network(self.batch, self.device, session.weights())
+            self.step = session.step
+
+    def _samples(self, part: str) -> Samples:
+        return Samples.of(self.batch.dataset, part, self.network.device, self.network.dtype)
+
+    @cached_property
+    def train(self) -> Samples:
+        """The training set on the device."""
+        return self._samples("train")
+
+    @cached_property
+    def validation(self) -> Samples:
+        """The validation set on the device."""
+        return self._samples("validation")
+
+    @property
+    def functions(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+        """The metrics; ``loss`` is the one that is trained with."""
+        own = {"loss": partial(sample_losses, name=self.batch.first.loss.name)}
+        return {name: metric.values for name, metric in METRICS.items()} | own
+
+    def _logits(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits ``(runs, samples, classes)`` and labels, slice by slice, padding included."""
+        size = max(1, SLICE // (self.runs * self.network.model.footprint * ALIGN)) * ALIGN
+        for start in range(0, len(samples), size):
+            part = samples[start : start + size]
+            yield self.network.logits(part.of_every_run(self.runs)), part.labels
+
+    @torch.no_grad()
+    def metrics(self) -> dict[str, NDArray[np.float64]]:
+        """The mean of every metric over training and validation set: by column, ``(runs,)``."""
+        columns = {}
+        for part in PARTS:
+            samples: Samples = getattr(self, part)
+            rows = [
+                [function(logits, labels) for function in self.functions.values()]
+                for logits, labels in self._logits(samples)
+            ]
+            for name, values in zip(self.functions, zip(*rows, strict=True), strict=True):
+                mean = torch.cat(values, dim=1)[:, samples.real].double().mean(dim=-1)
+                columns[f"{part}_{name}"] = mean.cpu().numpy()
+        return columns
+
+    @torch.no_grad()
+    def class_accuracy(self) -> NDArray[np.float64]:
+        """The training accuracy of each class, shape ``(runs, classes)``."""
+        slices = [accuracy(*some) for some in self._logits(self.train)]
+        right = torch.cat(slices, dim=1)[:, self.train.real].cpu().numpy()
+        labels = self.batch.dataset.train_labels
+        classes = range(self.batch.dataset.classes)
+        return np.stack([right[:, labels == k].mean(axis=1) for k in classes], axis=1)
+
+    def loss(self, class_weights: Tensor | None = None, samples: int | None = None) -> Tensor:
+        """F(W, t) over the whole training set, or its first ``samples``, shape ``(runs,)``.
+
+        Not over a minibatch, and batch norm by its running statistics.
+
+        Args:
+            class_weights: G_i(t), shape ``(runs, classes)``; else equal ones.
+            samples: how many.
+        """
+        train = self.train[:samples]
+        function = self.functions["loss"]
+        losses = torch.cat([function(*some) for some in self._logits(train)], dim=1)
+        losses = losses * (train.shares / train.shares.sum())
+        if class_weights is not None:
+            losses = losses * class_weights.gather(1, train.labels.expand(self.runs, -1))
+        return losses.sum(dim=-1)
+
+    def sharpness(
+        self, class_weights: Tensor | None = None, samples: int | None = None, **options: Any
+    ) -> Spectrum:
+        """The largest eigenvalues of the Hessian of :meth:`loss`; options as of
+        :func:`dynsweep.curvature.lanczos.largest`."""
+        losses = self.loss(class_weights, samples)
+        hessian = Hessian(losses, list(self.network.params.values()))
+        # Every run from the same direction, whichever runs it shares a batch with.
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(hessian.size, generator=generator, dtype=torch.float64)
+        return largest(hessian, start.to(losses).expand(self.runs, -1), **options)
+
+    def ntk(self, samples: NDArray[np.int64]) -> Tensor:
+        """The empirical neural tangent kernel of those training samples, ``(runs, n, n)``."""
+        network = self.network
+
+        def logits(params: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+            return network.model.forward(dict(params), inputs, network.buffers, False)
+
+        params = {name: value.detach() for name, value in network.params.items()}
+        index = torch.as_tensor(samples, device=network.device)
+        return kernel(logits, params, self.train.chosen(index[None]).numbers[0])
+
+
+def measure(session: Session, probe: Probe) -> dict[str, NDArray[np.float64]]:
+    """The :data:`~dynsweep.metrics.COLUMNS` at the session's present weights, each ``(runs,)``."""
+    columns = dict(session.metrics())
+    if not columns.keys() >= COLUMNS.keys():
+        probe.load(session)
+        columns = probe.metrics() | columns
+    return {name: columns[name] for name in COLUMNS}
