@@ -12,10 +12,11 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from dynsweep.cli.hydra_errors import one_line
-from dynsweep.cli.task import Stop, Task
 from dynsweep.config import register_schemas
-from dynsweep.errors import ConfigError
-from dynsweep.launchers.registration import SweepFailed, register
+from dynsweep.errors import ConfigError, SweepFailed
+from dynsweep.launchers.private import get_args
+from dynsweep.launchers.register import register
+from dynsweep.sweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS, INTERRUPTED = 2, 1, 130
 
@@ -62,8 +63,6 @@ def main() -> None:
 
 def _overrides() -> list[str]:
     """The command line without options and their values, such as ``--cfg job``."""
-    from hydra._internal.utils import get_args
-
     return [str(override) for override in get_args().overrides]
 
 

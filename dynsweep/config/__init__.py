@@ -11,7 +11,7 @@ from dynsweep.config.loss import LossConfig
 from dynsweep.config.observe import NTKConfig, ObserveConfig, SharpnessConfig
 from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
 from dynsweep.config.run import SETTINGS, Run, RunConfig, from_flat, identity
-from dynsweep.config.schemas import register_schemas
+from dynsweep.config.schemas import register_schemas, typed
 from dynsweep.data import DATASETS, CIFAR10Config, DatasetConfig, SpiralsConfig
 from dynsweep.models import MODELS, MLPConfig, ModelConfig, Myrtle5Config, WideResNetConfig
 from dynsweep.settings import Setting, flatten, replaced
@@ -42,6 +42,7 @@ __all__ = [
     "identity",
     "register_schemas",
     "replaced",
+    "typed",
 ]
 
 # Until every room takes runs:

@@ -1,14 +1,21 @@
-"""The typed settings as Hydra's schemas; the YAML files in ``conf`` build on them."""
+"""The typed settings as Hydra's schemas, on which the YAML files in ``conf`` build; and back."""
 
 from __future__ import annotations
 
+from omegaconf import DictConfig, OmegaConf
+
 from dynsweep.config.engine import EngineConfig
+from dynsweep.config.launchers import FusedLauncherConf, FusedSweeperConf
 from dynsweep.config.loss import LossConfig
 from dynsweep.config.observe import ObserveConfig
 from dynsweep.config.optimizer import OptimizerConfig
-from dynsweep.config.run import RunConfig
+from dynsweep.config.run import RunConfig, from_flat
 from dynsweep.data import DATASETS
+from dynsweep.errors import ConfigError
 from dynsweep.models import MODELS
+from dynsweep.settings import flatten
+
+GROUPS = ("dataset", "model", "loss", "optimizer", "engine", "observe")
 
 
 def register_schemas() -> None:
@@ -24,3 +31,19 @@ def register_schemas() -> None:
     store.store(name="sgd", group="schema/optimizer", node=OptimizerConfig)
     store.store(name="engine", group="schema/engine", node=EngineConfig)
     store.store(name="observe", group="schema/observe", node=ObserveConfig)
+    store.store(name="fused", group="hydra/launcher", node=FusedLauncherConf)
+    store.store(name="fused", group="hydra/sweeper", node=FusedSweeperConf)
+
+
+def typed(config: DictConfig) -> RunConfig:
+    """The typed settings of what Hydra composed, without its own part.
+
+    Raises:
+        ConfigError: a group is missing, or a setting was added that there is none of.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    for group in GROUPS:
+        if plain.get(group) is None:
+            raise ConfigError(group, plain.get(group), "must not be removed")
+    return from_flat(flatten(plain))

@@ -1,0 +1,104 @@
+"""``hydra/launcher=fused`` and ``fused_slurm``: all runs of a multirun together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from omegaconf import DictConfig, OmegaConf
+
+from dynsweep.config import Run
+from dynsweep.errors import ConfigError
+from dynsweep.launchers.compose import Composer, hydra_config, without_hydra
+from dynsweep.launchers.private import BasicLauncher
+from dynsweep.sweep.task import Task
+
+log = logging.getLogger(__name__)
+
+LISTED = 20  # runs that are listed one by one
+
+
+class FusedLauncher(BasicLauncher):
+    """Trains runs together, on this machine; the jobs of another app it runs as Hydra does."""
+
+    here = True  # whether runs are trained on a machine like this one
+    config: Any
+    hydra_context: Any
+    task_function: Any
+
+    def __init__(self, workers: int | None = None) -> None:
+        super().__init__()
+        self.workers = workers
+
+    def setup(self, **given: Any) -> None:
+        super().setup(**given)
+        self.composer = Composer(self.hydra_context.config_loader, self.config)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        if not isinstance(self.task_function, Task):
+            jobs: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
+            return jobs
+        numbered = enumerate(job_overrides, initial_job_idx)
+        return self.launch_runs([self.composer.run(*job) for job in numbered])
+
+    def launch_runs(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
+        """As ``launch``, for runs that this launcher's composer made."""
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        directory = Path(self.config.hydra.sweep.dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        log.info("Launching %d jobs%s", len(runs), " locally" if self.here else "")
+        for run in runs if len(runs) <= LISTED else ():
+            log.info("\t#%d : %s", run.number, " ".join(run.overrides))
+        self.task_function.starts(directory)
+        for _, config in self._heard(runs):
+            self.hydra_context.callbacks.on_job_start(
+                config=config, task_function=self.task_function
+            )
+        returns = []
+        for run, result in zip(runs, self.train(runs, directory), strict=True):
+            failed = isinstance(result, Exception)
+            status = JobStatus.FAILED if failed else JobStatus.COMPLETED
+            returns.append(JobReturn(run.overrides, status=status, _return_value=result))
+        for place, config in self._heard(runs):
+            returns[place].cfg = without_hydra(config)
+            callbacks.on_job_end(config=config, job_return=returns[place])
+        return returns
+
+    def _heard(self, runs: Sequence[Run]) -> Iterator[tuple[int, DictConfig]]:
+        """For callbacks, if any: each run's config, while it is that of ``HydraConfig``."""
+        for place, run in enumerate(runs if self.hydra_context.callbacks.callbacks else ()):
+            with hydra_config(self.composer.config(run)) as config:
+                yield place, config
+
+    def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
+        """Objective or error of each run."""
+        from dynsweep.cluster.local import run_here
+
+        return run_here(runs, directory, self.workers)
+
+
+class FusedSlurmLauncher(FusedLauncher):
+    """Trains runs in few tasks of a Slurm cluster; see :mod:`dynsweep.cluster`."""
+
+    here = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = OmegaConf.to_container(OmegaConf.create(settings))
+
+    def setup(self, **given: Any) -> None:
+        if not isinstance(given["task_function"], Task):
+            allowed = "shares the runs of dynsweep; for another app take submitit_slurm"
+            raise ConfigError("hydra/launcher", "fused_slurm", allowed)
+        super().setup(**given)
+
+    def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
+        from dynsweep.cluster.launch import run_on_slurm
+
+        return run_on_slurm(runs, directory, self.settings)

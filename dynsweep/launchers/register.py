@@ -1,0 +1,17 @@
+"""Makes the launchers and the sweeper known to Hydra, however dynsweep was installed."""
+
+from __future__ import annotations
+
+from hydra.core.plugins import Plugins
+
+
+def register() -> None:
+    """Register ``fused`` and ``fused_slurm``, and the sweeper ``fused``; before Hydra runs."""
+    from dynsweep.launchers.fused import FusedLauncher, FusedSlurmLauncher
+    from dynsweep.launchers.sweeper import FusedSweeper
+
+    plugins = Plugins.instance()
+    for plugin in (FusedLauncher, FusedSlurmLauncher, FusedSweeper):
+        plugins.register(plugin)
+        # Hydra instantiates plugins only by names of this package, which need not be there.
+        plugins.class_name_to_class[f"hydra_plugins.dynsweep.{plugin.__name__}"] = plugin

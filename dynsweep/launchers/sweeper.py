@@ -1,0 +1,98 @@
+"""``hydra/sweeper=fused``: the product of all axes, checked as a whole before the first run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import TaskFunction
+from omegaconf import OmegaConf
+
+from dynsweep.config import flatten
+from dynsweep.errors import ConfigError, SweepFailed
+from dynsweep.launchers.compose import Composer
+from dynsweep.launchers.fused import FusedLauncher
+from dynsweep.launchers.private import BasicSweeper
+from dynsweep.sweep.task import Task
+
+NO_POINTS = "a grid with no points; give at least one value"
+WORD = re.compile(r"(?!(true|false|null|nan|inf|None|True|False)$)[A-Za-z_/][\w./\-]*")
+
+
+class FusedSweeper(BasicSweeper):
+    """Hydra's basic sweeper, with quick checks of all jobs."""
+
+    hydra_context: Any
+    config: Any
+
+    def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None = None):
+        if max_batch_size is not None and max_batch_size < 1:
+            allowed = "must be at least 1, or null"
+            raise ConfigError("hydra.sweeper.max_batch_size", max_batch_size, allowed)
+        plain = OmegaConf.to_container(OmegaConf.create(dict(params or {})))
+        super().__init__(max_batch_size, flatten(plain))
+
+    def setup(self, *, task_function: TaskFunction, **others: Any) -> None:
+        super().setup(task_function=task_function, **others)
+        self.task = task_function
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Check all jobs, launch them, and raise :class:`SweepFailed` if any failed."""
+        if not isinstance(self.task, Task):  # another app's
+            return super().sweep(arguments)
+        config, loader = self.config, self.hydra_context.config_loader
+        axes = [_axis(name, value) for name, value in self.params.items()]
+        overrides = OverridesParser.create(loader).parse_overrides([*axes, *arguments])
+        for one in overrides:
+            if one.is_discrete_sweep() and not list(one.sweep_string_iterator()):
+                text = str(one.input_line).partition("=")[2]
+                raise ConfigError(one.get_key_element(), text, NO_POINTS)
+        (jobs,) = self.split_arguments(overrides, None)
+        launcher: Any = self.launcher
+        fused = isinstance(launcher, FusedLauncher)
+        composer = launcher.composer if fused else Composer(loader, config)
+        runs = [composer.run(number, job) for number, job in enumerate(jobs)]
+        # Stock launchers cannot be asked; one for Slurm has it in its name.
+        here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
+        self.task.check(runs, here)
+        directory = Path(config.hydra.sweep.dir)
+        directory.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(config, directory / "multirun.yaml")
+        returns: list[Sequence[JobReturn]] = []
+        size = self.max_batch_size or len(jobs)
+        for first in range(0, len(jobs), size):
+            part = slice(first, first + size)
+            launched = (
+                launcher.launch_runs(runs[part]) if fused else launcher.launch(jobs[part], first)
+            )
+            returns.append(launched)
+        _raise_failures(list(itertools.chain(*returns)))
+        return returns
+
+
+def _raise_failures(jobs: Sequence[JobReturn]) -> None:
+    failed = [job for job in jobs if job.status is not JobStatus.COMPLETED]
+    if failed:
+        error = failed[0]._return_value
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        point = " ".join(failed[0].overrides or ["no overrides"])
+        words = f"{len(failed)} of {len(jobs)} jobs failed; the first ({point}): {text}"
+        raise SweepFailed(words) from (error if isinstance(error, BaseException) else None)
+
+
+def _axis(name: str, value: Any) -> str:
+    """An entry of ``sweeper.params`` as on the command line: a string is taken as it is, a list is
+    the values of an axis. (Hydra's basic sweeper makes one job of a list.)"""
+    if isinstance(value, str):
+        return f"{name}={value}"
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ConfigError(name, values, NO_POINTS)
+    bare = [one if WORD.fullmatch(str(one)) else json.dumps(one) for one in values]
+    return f"{name}={','.join(map(str, bare))}"

@@ -1,0 +1,83 @@
+"""What Hydra runs: one config with any launcher; the fused ones ask it for the sweep's doings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from dynsweep.config import Run, typed
+from dynsweep.errors import ConfigError
+
+
+class Stop(SystemExit):
+    """The end of a single run for a reason that one line tells.
+
+    Hydra prints several lines about exceptions of a job; this one passes through it.
+    """
+
+    def __init__(self, status: int, reason: Exception) -> None:
+        super().__init__(status)
+        self.reason = reason
+
+
+class Task:
+    """The task function of the ``dynsweep`` app.
+
+    PyTorch is imported only when runs are checked or trained.
+
+    Attributes:
+        directories: where this process recorded runs, or had others record them.
+        multirun: whether they are sweep directories.
+        report: whether their page is wanted.
+    """
+
+    def __init__(self) -> None:
+        self.directories: list[Path] = []
+        self.multirun = False
+        self.report = False
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        from dynsweep.sweep.runner import run_sweep
+
+        hydra = HydraConfig.get()
+        multirun = hydra.mode == RunMode.MULTIRUN
+        # All jobs of a multirun share one store, whichever launcher runs them.
+        directory = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
+        number = hydra.job.num if multirun else 0
+        try:
+            run = Run(number, list(hydra.overrides.task), typed(cfg))
+            run.settings.check()
+            self.starts(directory, multirun)
+            result = run_sweep([run], directory)[0]
+        except ConfigError as error:
+            if multirun:
+                raise
+            raise Stop(2, error) from None
+        if isinstance(result, Exception):
+            if multirun:
+                raise result
+            raise Stop(1, result)
+        return result
+
+    def check(self, runs: Sequence[Run], here: bool) -> None:
+        """Raise :class:`ConfigError` if any run has a setting out of range, or cannot be trained.
+
+        Args:
+            runs: the whole grid.
+            here: whether it is trained on a machine like this one.
+        """
+        from dynsweep.sweep.runner import check
+
+        check(runs, here)
+        self.report = any(run.settings.report for run in runs)
+
+    def starts(self, directory: Path, multirun: bool = True) -> None:
+        """Note where runs will be recorded from now on."""
+        self.multirun = multirun
+        if directory not in self.directories:
+            self.directories.append(directory)
