@@ -11,17 +11,14 @@ import argparse
 import time
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from dynsweep.config import EngineConfig, MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.devices import available_threads
-from dynsweep.figures.style import LABEL, TICK, TITLE
+from dynsweep.figures import style
 
 BASE = {"runs": 64, "width": 100, "samples": 300, "threads": available_threads()}
 AXES = {
@@ -60,29 +57,28 @@ def measure(runs: int, width: int, samples: int, threads: int, seconds: float) -
     return best
 
 
+@style.styled
 def draw(table: pd.DataFrame, path: Path) -> None:
-    sizes = {"font.size": LABEL, "figure.titlesize": TITLE, "xtick.labelsize": TICK}
-    with plt.rc_context(sizes):
-        figure, panels = plt.subplots(1, 4, figsize=(12, 3.2), layout="constrained")
-        for panel, axis in zip(panels, AXES, strict=True):
-            rows = table[table["axis"] == axis]
-            panel.plot(rows["value"], rows["microseconds"], "o-")
-            panel.set_xlabel(LABELS[axis])
-            if axis != "threads":
-                panel.set_xscale("log")
-                first = rows.iloc[-1]
-                line = [first["microseconds"] * v / first["value"] for v in rows["value"]]
-                panel.plot(rows["value"], line, ":", color="0.5", label="proportional")
-                panel.legend(loc="upper left")
-                panel.set_yscale("log")
-            else:
-                panel.set_xticks(rows["value"])
-                panel.set_ylim(0)
-        panels[0].set_ylabel("time per step of the batch (µs)")
-        fixed = "{runs} runs, H = {width}, P = {samples}, {threads} threads".format(**BASE)
-        figure.suptitle(f"Compiled engine, float32; where not varied: {fixed}")
-        for kind in ("png", "pdf"):
-            figure.savefig(path / f"scaling.{kind}")
+    figure = Figure(figsize=(12, 3.6))
+    axes = figure.subplots(1, 4)
+    for ax, axis in zip(axes, AXES, strict=True):
+        rows = table[table["axis"] == axis]
+        ax.plot(rows["value"], rows["microseconds"], "o-")
+        ax.set_xlabel(LABELS[axis])
+        if axis != "threads":
+            ax.set_xscale("log")
+            first = rows.iloc[-1]
+            line = [first["microseconds"] * v / first["value"] for v in rows["value"]]
+            ax.plot(rows["value"], line, ":", color="0.5", label="proportional")
+            ax.legend(loc="upper left")
+            ax.set_yscale("log")
+        else:
+            ax.set_xticks(rows["value"])
+            ax.set_ylim(0)
+    axes[0].set_ylabel("time per step of the batch (µs)")
+    fixed = "{runs} runs, H = {width}, P = {samples}, {threads} threads".format(**BASE)
+    style.title(figure, "Time of the compiled engine, float32", f"where not varied: {fixed}")
+    style.save_all(figure, path / "scaling")
 
 
 def main() -> None:

@@ -6,14 +6,17 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dynsweep.analysis import grid
-from dynsweep.analysis.select import AggregateError, column
+from dynsweep.analysis import grid, select
+from dynsweep.analysis.columns import result_columns, setting_columns
+from dynsweep.analysis.errors import AnalysisError
+from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
-from dynsweep.cli.aggregate import FIGURES, check_records, columns, drawn_as, load_runs
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+__all__ = ["load", "phase_diagram"]
 
 
 def load(*directories: str | PathLike[str]) -> pd.DataFrame:
@@ -30,11 +33,9 @@ def load(*directories: str | PathLike[str]) -> pd.DataFrame:
         ValueError: a directory holds no records.
     """
     if not directories:
-        raise AggregateError("load(): give at least one sweep directory")
-    paths = [Path(directory) for directory in directories]
-    check_records(paths)
-    frame = load_runs(paths)
-    return frame[columns(frame)]
+        raise AnalysisError("load(): give at least one sweep directory")
+    runs = load_runs([Path(directory) for directory in directories])
+    return runs[result_columns(runs)]
 
 
 def phase_diagram(
@@ -62,29 +63,27 @@ def phase_diagram(
         ValueError: an unknown metric or setting, one that was not swept, or runs that differ in
             further settings than the two and the seed.
     """
-    if metric not in FIGURES:
-        raise AggregateError(f"metric={metric}: must be one of {', '.join(FIGURES)}")
+    column = select.quantity(metric)
     if results.empty:
-        raise AggregateError("results: no runs")
+        raise AnalysisError("results: no runs")
     table = cells(results)
-    swept = grid.swept(table) or grid.settings(table)
-    x, y = column(x, swept, "x"), column(y, swept, "y")
+    swept = grid.swept(table) or setting_columns(table)
+    x, y = select.column(x, swept, "x"), select.column(y, swept, "y")
     if x == y:
-        raise AggregateError(f"x={x} y={y}: must be two different settings")
+        raise AnalysisError("must be two different settings", x=x, y=y)
     if others := grid.panel_settings(table, [x, y]):
         example = results[others[0]].dropna().iloc[:1].tolist()
-        raise AggregateError(
+        raise AnalysisError(
             f"results differ also in {', '.join(others)}: choose, "
             f"as in results[results[{others[0]!r}] == {example[0]!r}]"
         )
-    name, obstacle = drawn_as(table, metric)
-    if obstacle:
-        raise AggregateError(f"metric={metric}: {obstacle}")
+    if obstacle := select.obstacle(table, metric):
+        raise AnalysisError(obstacle, metric=metric)
     from dynsweep.figures import phase_diagram as plots
 
     if ax is not None:
-        plots.phase_diagram_on(ax, table, name, x, y)
+        plots.phase_diagram_on(ax, table, column, x, y)
         return ax
     import matplotlib.pyplot as plt
 
-    return plots.phase_diagram(table, name, x, y, figure=plt.figure()).axes[0]
+    return plots.phase_diagram(table, column, x, y, figure=plt.figure()).axes[0]

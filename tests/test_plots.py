@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection, QuadMesh
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sweeps import AMPLITUDES, PERIODS, SHARED, plane, record, run, sweep, write
@@ -24,9 +24,10 @@ from dynsweep.config import flatten
 from dynsweep.data import load
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
-from dynsweep.figures.lines import line_plot
-from dynsweep.figures.phase_diagram import phase_diagram
-from dynsweep.store.records import COMPLETED, METRICS, Record, Store, write_weights
+from dynsweep.figures import FIGURES, SweepTables
+from dynsweep.figures.lines import line_panels
+from dynsweep.figures.phase_diagram import phase_panel, phase_panels
+from dynsweep.store import COMPLETED, METRICS, Record, Store, write_weights
 from dynsweep.training.driver import train
 
 
@@ -34,28 +35,39 @@ def table(directory: Path) -> pd.DataFrame:
     return cells(load_frame([directory]))
 
 
-def mesh(axis: Axes) -> QuadMesh:
-    return next(one for one in axis.collections if isinstance(one, QuadMesh))
+def mesh(ax: Axes) -> QuadMesh:
+    return next(one for one in ax.collections if isinstance(one, QuadMesh))
 
 
-def drawn(axis: Axes) -> Any:
-    return mesh(axis).get_array()
+def drawn(ax: Axes) -> Any:
+    return mesh(ax).get_array()
+
+
+def marked(ax: Axes, label: str) -> list[tuple[int, int]]:
+    """Cells of PERIODS and AMPLITUDES that have a mark."""
+    lines = [line for line in ax.lines if str(line.get_label()).startswith(label)]
+    return [
+        tuple(min(at, key=lambda value: abs(np.log(value / place)))
+              for at, place in zip((PERIODS, AMPLITUDES), point, strict=True))
+        for line in lines
+        for point in zip(*line.get_data(), strict=True)
+    ]  # fmt: skip
 
 
 def legend(figure: Figure) -> list[str]:
     return [text.get_text() for one in figure.legends for text in one.get_texts()]
 
 
-def labels(axis: Axes, which: str) -> list[str]:
-    return [t.get_text() for t in getattr(axis, f"get_{which}ticklabels")() if t.get_text()]
+def labels(ax: Axes, which: str) -> list[str]:
+    return [t.get_text() for t in getattr(ax, f"get_{which}ticklabels")() if t.get_text()]
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
     """Pairs of texts that cover each other, and texts that leave the figure."""
     figure.draw_without_rendering()
     hidden = set()
-    for axis in figure.axes:
-        for line, place in ((axis.xaxis, 0), (axis.yaxis, 1)):
+    for ax in figure.axes:
+        for line, place in ((ax.xaxis, 0), (ax.yaxis, 1)):
             low, high = sorted(line.get_view_interval())
             # Matplotlib keeps labels of ticks outside the limits, and does not show them.
             hidden |= {
@@ -108,7 +120,7 @@ def test_words_and_single_values_have_places_too() -> None:
 
 def test_the_diagram_shows_the_table_at_its_true_positions(tmp_path: Path) -> None:
     of = table(plane(tmp_path))
-    figure = phase_diagram(of, "validation_accuracy")
+    figure = phase_panels(of, "validation_accuracy")
     axis, bar = figure.axes
     wide = of.pivot(index="amplitude", columns="period", values="validation_accuracy_mean")
     assert np.array_equal(drawn(axis), wide.to_numpy())
@@ -122,7 +134,7 @@ def test_the_diagram_shows_the_table_at_its_true_positions(tmp_path: Path) -> No
         np.sqrt(np.multiply(PERIODS[1:], PERIODS[:-1]))
     )
     assert mesh(axis).get_clim() == pytest.approx((1 / 3, 1))
-    assert bar.get_ylabel() == "validation accuracy (colours from chance, 0.33 to 1)"
+    assert bar.get_ylabel() == "validation accuracy\n(colours from chance, 0.33 to 1)"
     title, facts = (text.get_text() for text in figure.texts)
     assert title == "Validation accuracy"
     assert facts == "spirals, mlp, width 100, init standard, lr 1, 35,000 steps, 3 seeds"
@@ -135,14 +147,14 @@ def test_missing_failed_and_diverged_cells_are_marked(tmp_path: Path) -> None:
         return endings.get((point["period"], point["amplitude"]), COMPLETED)
 
     axes = {"period": PERIODS, "amplitude": AMPLITUDES, "seed": range(3)}
-    figure = phase_diagram(table(sweep(tmp_path, axes, status)))
+    figure = phase_panels(table(sweep(tmp_path, axes, status)))
     axis = figure.axes[0]
     masked = np.ma.getmaskarray(drawn(axis))
     assert list(zip(*np.nonzero(masked), strict=True)) == [(2, 4), (3, 4)]
-    assert axis.patch.get_hatch()
+    assert any(patch.get_hatch() for patch in axis.patches)
     assert legend(figure) == ["no result", "a run failed", "a run diverged"]
-    marks = [one for one in axis.collections if isinstance(one, PathCollection)]
-    assert [len(one.get_offsets()) for one in marks] == [1, 1]
+    assert marked(axis, "a run failed") == [(1000, 10)]
+    assert marked(axis, "a run diverged") == [(10, 40)]
     assert overlaps(figure) == []
 
 
@@ -151,7 +163,7 @@ def test_the_static_row_is_filled_from_one_period(tmp_path: Path) -> None:
     sweep(tmp_path, axes)
     sweep(tmp_path, {"seed": range(2)}, amplitude=1, period=77)
     of = table(tmp_path)
-    shown = drawn(phase_diagram(of).axes[0])
+    shown = drawn(phase_panels(of).axes[0])
     assert shown.shape == (4, 5)
     assert np.ptp(shown[0]) == 0
     assert shown[0, 0] == of.loc[of["amplitude"] == 1, "train_accuracy_mean"].item()
@@ -159,7 +171,7 @@ def test_the_static_row_is_filled_from_one_period(tmp_path: Path) -> None:
 
 def test_gains_have_a_centred_map_and_dots_where_not_significant(tmp_path: Path) -> None:
     of = table(plane(tmp_path))
-    figure = phase_diagram(of, "validation_accuracy_gain")
+    figure = phase_panels(of, "gain_validation_accuracy")
     axis, bar = figure.axes
     wide = of.pivot(index="amplitude", columns="period", values="validation_accuracy_gain")
     assert np.array_equal(drawn(axis), wide.to_numpy())
@@ -168,23 +180,22 @@ def test_gains_have_a_centred_map_and_dots_where_not_significant(tmp_path: Path)
     assert high >= of["validation_accuracy_gain"].abs().max()
     assert mesh(axis).get_cmap().name == "RdBu"
     doubtful = (of["validation_accuracy_gain_p_corrected"] > 0.05).sum()
-    dots = [one for one in axis.collections if isinstance(one, PathCollection)]
     assert doubtful > 0
-    assert sum(len(one.get_offsets()) for one in dots) == doubtful
+    assert len(marked(axis, "not significant")) == doubtful
     assert any("not significant at 5 %" in text for text in legend(figure))
-    assert bar.get_ylabel() == "gain in validation accuracy over the static loss"
+    assert bar.get_ylabel() == "gain in validation accuracy\nover the static loss"
 
 
 def test_a_gain_of_one_seed_says_so(tmp_path: Path) -> None:
-    figure = phase_diagram(table(plane(tmp_path, seeds=1)), "train_accuracy_gain")
-    assert figure.texts[-1].get_text() == "No significance with one seed."
+    figure = phase_panels(table(plane(tmp_path, seeds=1)), "gain_train_accuracy")
+    assert figure.texts[-1].get_text().endswith("1 seed\nNo significance with one seed.")
 
 
 def test_further_settings_become_panels_with_the_static_loss_first(tmp_path: Path) -> None:
     axes = {"width": [100, 200, 500], "lr": [0.1, 1], "amplitude": [1, 20], "period": [10, 100]}
     of = table(sweep(tmp_path, {**axes, "seed": range(2)}))
     assert grid.choose_axes(of) == ("width", "lr")
-    figure = phase_diagram(of, "train_accuracy", "width", "lr")
+    figure = phase_panels(of, "train_accuracy", "width", "lr")
     *panels, _ = figure.axes
     titles = [axis.get_title() for axis in panels]
     assert titles == ["static (A = 1)", "T = 10, A = 20", "T = 100, A = 20"]
@@ -195,7 +206,7 @@ def test_further_settings_become_panels_with_the_static_loss_first(tmp_path: Pat
     assert panels[0].get_xlabel() == "width (hidden units)"
     assert panels[0].get_ylabel() == "learning rate"
     assert overlaps(figure) == []
-    *gains, _ = phase_diagram(of, "train_accuracy_gain", "width", "lr").axes
+    *gains, _ = phase_panels(of, "gain_train_accuracy", "width", "lr").axes
     assert [axis.get_title() for axis in gains] == titles[1:]
 
 
@@ -204,7 +215,7 @@ def test_no_more_than_twelve_panels(tmp_path: Path) -> None:
     sweep(tmp_path, {**axes, "amplitude": [3, 10, 30]})
     summary = aggregate([tmp_path], metrics=["train_accuracy"], formats=["png"])
     assert "first 12 of 15 panels (width, lr)" in summary.notes[0]
-    assert len(phase_diagram(summary.cells).axes) == 13
+    assert len(phase_panels(summary.cells).axes) == 13
 
 
 def test_axes_chosen_by_default(tmp_path: Path) -> None:
@@ -224,7 +235,7 @@ def test_axes_chosen_by_default(tmp_path: Path) -> None:
 
 def test_one_swept_setting_is_a_line_with_errors_beside_the_static_loss(tmp_path: Path) -> None:
     of = table(sweep(tmp_path, {"period": PERIODS, "amplitude": [1, 20], "seed": range(4)}))
-    figure = line_plot(of, "validation_accuracy", "period")
+    figure = line_panels(of, "validation_accuracy", "period")
     (axis,) = figure.axes
     dynamical, static = axis.containers
     rows = of[of["amplitude"] == 20].sort_values("period")
@@ -247,10 +258,52 @@ def test_values_of_a_search_are_points(tmp_path: Path) -> None:
         for _ in range(40)
     ]
     of = table(write(tmp_path, [record(n, **one) for n, one in enumerate(settings)]))
-    (points,) = phase_diagram(of).axes[0].collections
+    (points,) = phase_panels(of).axes[0].collections
     assert np.sort(np.asarray(points.get_array())) == pytest.approx(
         np.sort(of["train_accuracy_mean"])
     )
+
+
+def test_one_panel_in_axes_of_a_page(tmp_path: Path) -> None:
+    """Of somebody's own figure, with its own layout: the bar, the marks and the numbers fit."""
+    page = Figure(figsize=(11, 4.6), layout="constrained")
+    left, right = page.subplots(1, 2)
+    of = table(plane(tmp_path))
+    assert phase_panel(of, "gain_train_accuracy", ax=right) is right
+    assert not left.has_data()
+    assert np.array_equal(drawn(right), drawn(phase_panels(of, "gain_train_accuracy").axes[0]))
+    assert right.get_legend() is not None
+    assert right.get_title(loc="left") == "Gain in training accuracy over the static loss"
+    assert overlaps(page) == []
+    assert phase_panel(of).get_xlabel() == "period T (steps)"
+
+
+def test_twelve_panels_with_marks_do_not_overlap(tmp_path: Path) -> None:
+    axes = {"lr": [0.1, 1, 2], "width": [10, 50, 100, 200], "period": PERIODS, "seed": [0, 1]}
+    of = table(sweep(tmp_path, {**axes, "amplitude": [1, 10, 40]}))
+    for metric in ("validation_loss", "gain_validation_accuracy"):
+        figure = phase_panels(of, metric)
+        assert len(figure.axes) == 13
+        assert overlaps(figure) == []
+
+
+def test_every_figure_of_the_registry_draws_or_says_why_not(trained: Path, tmp_path: Path) -> None:
+    frame = load_frame([trained])
+    tables = SweepTables(frame, cells(frame), "period", "amplitude")
+    assert all(isinstance(draw(tables), Figure) for draw in FIGURES.values())
+    assert tables.notes == []
+    frame = load_frame([sweep(tmp_path, {"seed": range(2)})])
+    tables = SweepTables(frame, cells(frame))
+    assert [draw(tables) for draw in FIGURES.values()] == [None] * len(FIGURES)
+    assert tables.notes == ["No phase diagram: no setting but the seed was swept."]
+
+
+def test_the_style_holds_in_figures_and_nowhere_else(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    ax = phase_panel(table(plane(tmp_path)))
+    assert ax.xaxis.label.get_size() == 9.5
+    assert ax.get_xticklabels()[0].get_color() == "0.15"
+    assert dict(matplotlib.rcParams) == before
 
 
 @pytest.mark.parametrize("size", [1, 2, 20, 50])
@@ -260,7 +313,7 @@ def test_no_label_covers_another_in_large_and_small_grids(tmp_path: Path, size: 
         "amplitude": np.linspace(1, 70, size).tolist(),
     }
     of = table(sweep(tmp_path, axes))
-    figure = phase_diagram(of)
+    figure = phase_panels(of)
     assert drawn(figure.axes[0]).shape == (size, len(axes["period"]))
     assert overlaps(figure) == []
     assert figure.get_size_inches()[0] * 150 <= 1600
@@ -278,7 +331,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             one.identity(),
             number,
             [],
-            flatten(one.science()),
+            flatten(one),
             COMPLETED,
             {name: float(getattr(outcome.metrics, name)[number]) for name in METRICS},
         )

@@ -12,15 +12,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 from test_plots import overlaps
 
-from dynsweep.figures.bifurcation import bifurcation, draw_bifurcation
-from dynsweep.figures.decision_strip import (
-    Moment,
-    animate_decisions,
-    decision_strip,
-    draw_decision_strip,
-)
-from dynsweep.figures.threshold import draw_threshold, threshold
-from dynsweep.figures.trajectory import broken, draw_trajectory, present, trajectory
+from dynsweep.figures import style
+from dynsweep.figures.bifurcation import bifurcation
+from dynsweep.figures.decision_strip import Moment, animate_decisions, decision_strip
+from dynsweep.figures.threshold import threshold
+from dynsweep.figures.trajectory import broken, present, trajectory
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def test_files_and_absent_rows(frame: pd.DataFrame, tmp_path: Path) -> None:
     assert ylabels(figure) == ["loss $F(W_t, t)$", "largest Hessian eigenvalue"]
     assert len(figure.axes) == 2
     assert overlaps(figure) == []
-    written = draw_trajectory(few, tmp_path / "lr0.5", 1, "title")
+    written = style.save_all(figure, tmp_path / "lr0.5")
     assert [path.name for path in written] == ["lr0.5.png", "lr0.5.pdf"]
     assert all(path.stat().st_size for path in written)
     with pytest.raises(ValueError, match="nothing recorded"):
@@ -104,9 +100,10 @@ def test_gaps_are_not_joined() -> None:
     assert len(broken(np.array([]), np.array([]))[0]) == 0
 
 
-def test_bouncing_over_curvature(frame: pd.DataFrame, tmp_path: Path) -> None:
-    figure = bifurcation(frame, 1.0, "T = 100", period=100)
-    axis, bar = figure.axes
+def test_bouncing_over_curvature(frame: pd.DataFrame) -> None:
+    axis = bifurcation(frame, 1.0, period=100)
+    figure = style.title(axis, "Bouncing and curvature", "T = 100")
+    _, bar = figure.axes
     points = axis.collections[0]
     shown = frame[frame["loss_change"].notna() & (frame["step"] <= 390)]
     offsets = np.asarray(points.get_offsets())
@@ -117,15 +114,18 @@ def test_bouncing_over_curvature(frame: pd.DataFrame, tmp_path: Path) -> None:
     assert entries(axis) == ["2/lr = 2"]
     assert bar.get_ylabel() == "time within the cycle (part of T)"
     assert overlaps(figure) == []
-    part = bifurcation(frame, 1.0, "", span=(100, 200)).axes
-    assert len(part[0].collections[0].get_offsets()) == 101
-    assert part[1].get_ylabel() == "time t (steps)"
-    assert len(draw_bifurcation(frame, tmp_path / "b", 1, "")) == 2
+    page = Figure(figsize=(10, 4), layout="constrained")
+    left, right = page.subplots(1, 2)
+    assert bifurcation(frame, 1.0, span=(100, 200), ax=right) is right
+    assert not left.has_data()
+    assert len(right.collections[0].get_offsets()) == 101
+    assert page.axes[-1].get_ylabel() == "time t (steps)"
+    assert overlaps(page) == []
     with pytest.raises(ValueError, match="no step"):
-        bifurcation(frame.assign(sharpness=np.nan), 1, "")
+        bifurcation(frame.assign(sharpness=np.nan), 1)
 
 
-def test_the_threshold_over_learning_rate_and_width(tmp_path: Path) -> None:
+def test_the_threshold_over_learning_rate_and_width() -> None:
     runs = pd.DataFrame([(lr, h) for lr in (0.25, 0.5, 1, 2) for h in (10, 100)])
     runs.columns = pd.Index(["lr", "width"])
     runs["sharpness"] = 2.2 / runs["lr"]
@@ -146,7 +146,6 @@ def test_the_threshold_over_learning_rate_and_width(tmp_path: Path) -> None:
     assert entries(one.axes[0])[0] == "runs"
     alone = threshold(runs[runs["lr"] == 1], "")
     assert entries(alone.axes[0]) == ["width = 10", "width = 100", "2/lr"]
-    assert len(draw_threshold(runs, tmp_path / "t", "")) == 2
     with pytest.raises(ValueError, match="no run with an onset"):
         threshold(runs.assign(sharpness=np.nan), "")
 
@@ -157,7 +156,7 @@ def half_plane(angle: float) -> Moment:
     return Moment(int(angle), lambda points: (points @ across > 0).astype(np.int64))
 
 
-def test_decision_regions_in_time(tmp_path: Path) -> None:
+def test_decision_regions_in_time() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform(-1, 1, (60, 2))
     labels = (points[:, 0] > 0).astype(np.int64)
@@ -173,7 +172,6 @@ def test_decision_regions_in_time(tmp_path: Path) -> None:
     assert overlaps(figure) == []
     for count in (1, 6, 8):
         assert overlaps(decision_strip(moments[:1] * count, points, labels, "H = 20")) == []
-    assert len(draw_decision_strip(moments, points, labels, tmp_path / "strip", "")) == 2
     with pytest.raises(ValueError, match="1 to 8"):
         decision_strip([], points, labels, "")
 

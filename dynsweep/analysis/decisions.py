@@ -3,123 +3,117 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dynsweep.analysis.frame import SHORT
 from dynsweep.analysis.select import matching, static_twin
-from dynsweep.config import DATASETS, MODELS, SpiralsConfig, labels
-from dynsweep.store.records import FAILED, load_weights
+from dynsweep.config import DATASETS, RunConfig, SpiralsConfig, from_flat, labels
+from dynsweep.config.run import settings_of
+from dynsweep.store import FAILED, read
 
-if TYPE_CHECKING:
-    from dynsweep.data import Dataset
-    from dynsweep.figures.decision_regions import Picture
+Predict = Callable[[NDArray[np.float64]], NDArray[np.int64]]
+
+MARGIN = 0.15  # of the data's extent, around it
 
 
-def drawable(frame: pd.DataFrame) -> pd.DataFrame:
+def half_side(points: NDArray[np.float64]) -> float:
+    """Half the side of the square that is shown, for training inputs ``(samples, 2)``."""
+    return float(np.abs(points).max()) * (1 + MARGIN)
+
+
+def drawable(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with saved weights of a model of the plane."""
-    if "weights" not in frame:
-        return frame.iloc[:0]
+    if "weights" not in runs:
+        return runs.iloc[:0]
     plane = [name for name, kind in DATASETS.items() if issubclass(kind, SpiralsConfig)]
-    return frame[
-        frame["weights"].notna() & (frame["status"] != FAILED) & frame["dataset"].isin(plane)
-    ]
+    return runs[runs["weights"].notna() & (runs["status"] != FAILED) & runs["dataset"].isin(plane)]
 
 
-def typical_run(runs: pd.DataFrame) -> pd.Series:
-    """Of runs that differ in the seed, that with validation accuracy nearest to the mean."""
+def typical_runs(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Of each group of equal values of ``by`` the run with validation accuracy nearest to the
+    group's mean, the first of several."""
     accuracy = runs["validation_accuracy"]
-    distance = (accuracy - accuracy.mean()).abs().round(9)
-    nearest: pd.Series = runs.loc[distance.sort_values(kind="stable").index[0]]
-    return nearest
+    keys: list[Any] = [runs[name] for name in by] or [np.zeros(len(runs))]
+    mean = accuracy.groupby(keys, dropna=False, sort=False).transform("mean")
+    distance = (accuracy - mean).abs().round(9).fillna(2.0)
+    typical: pd.DataFrame = runs.loc[distance.groupby(keys, dropna=False, sort=False).idxmin()]
+    return typical
 
 
-def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> list[pd.Series]:
-    """A typical run of the best cell, and the static run of the same seed before it."""
-    of_best = runs[matching(runs, {name: best[name] for name in keys})]
-    if of_best.empty:
-        return []
-    chosen = typical_run(of_best)
-    static = static_twin(runs, chosen)
-    if static.empty or chosen["amplitude"] == 1:
-        return [chosen]
-    same = static[static["seed"] == chosen["seed"]]
-    return [typical_run(static) if same.empty else same.iloc[0], chosen]
+def of_cell(runs: pd.DataFrame, cell: pd.Series, keys: list[str]) -> pd.DataFrame:
+    """The runs of a cell, which has these settings as ``keys``."""
+    return runs[matching(runs, {name: cell[name] for name in keys})]
 
 
-def picture(run: pd.Series, swept: list[str]) -> Picture:
-    """Everything that the drawing needs of one run; ``swept`` settings are told in its title."""
-    from dynsweep.figures.decision_regions import Picture
+def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> pd.DataFrame:
+    """A typical run of the best cell, and before it the static run of the same seed; none if
+    the cell has none."""
+    chosen = typical_runs(of_cell(runs, best, keys), [])
+    if chosen.empty or best["amplitude"] == 1:
+        return chosen
+    static = static_twin(runs, best)
+    same_seed = static[static["seed"] == chosen["seed"].iloc[0]].head(1)
+    return pd.concat([typical_runs(static, []) if same_seed.empty else same_seed, chosen])
 
-    dataset = dataset_of(run)
-    names = [n for n in swept if n not in ("period", "amplitude", "seed")]
+
+def title(run: pd.Series, swept: list[str]) -> str:
+    """Two lines: period and amplitude, the values of the ``swept`` settings, the seed; and the
+    accuracies."""
     dynamics = "static (A = 1)"
     if run["amplitude"] != 1:
         dynamics = f"T = {labels.number(run['period'])}, A = {labels.number(run['amplitude'])}"
-    told = ", ".join(
-        [dynamics, *(labels.assignment(n, run[n]) for n in names), f"seed {run['seed']}"]
-    )
-    accuracy = (
-        f"accuracy: training {run['train_accuracy']:.3f}, "
+    others = [name for name in swept if name not in ("period", "amplitude", "seed")]
+    words = [dynamics, *(labels.assignment(n, run[n]) for n in others), f"seed {run['seed']}"]
+    return (
+        f"{', '.join(words)}\naccuracy: training {run['train_accuracy']:.3f}, "
         f"validation {run['validation_accuracy']:.3f}"
     )
-    return Picture(
-        f"{told}\n{accuracy}",
-        predictor(run, dataset.shape, dataset.classes),
-        dataset.train_inputs,
-        dataset.train_labels,
-    )
 
 
-def predictor(
-    run: pd.Series, shape: tuple[int, ...], classes: int
-) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
-    """The trained model of a run as a function of points; -1 where logits are not finite."""
-    saved = load_weights(run["directory"], run["weights"], run["id"])
-    return predictor_of(run, saved, shape, classes)
+def recorded_settings(runs: pd.DataFrame) -> dict[str, RunConfig]:
+    """The typed settings of runs by their ``id``, from the records themselves.
+
+    A record of another version may have settings that this one does not know: without those.
+    """
+    settings: dict[str, RunConfig] = {}
+    for directory, rows in runs.groupby("directory"):
+        wanted = set(rows["id"])
+        for entry in read(str(directory)):
+            if entry["id"] in wanted:
+                flat = entry["config"]
+                known = settings_of(flat["dataset.name"], flat["model.name"])
+                settings[entry["id"]] = from_flat({n: v for n, v in flat.items() if n in known})
+    return settings
 
 
-def predictor_of(
-    run: pd.Series, weights: Mapping[str, NDArray[Any]], shape: tuple[int, ...], classes: int
-) -> Callable[[NDArray[np.float64]], NDArray[np.int64]]:
-    """The run's model with any weights of it, as :func:`predictor` gives that of its end."""
+def predictor(settings: RunConfig, weights: Mapping[str, NDArray[Any]]) -> Predict:
+    """A run's model with these weights as a function of points.
+
+    Args:
+        settings: of the run.
+        weights: arrays by name, as the store has them of one run.
+
+    Returns:
+        The function ``(points, 2) -> (points,)``: the class at each point, -1 where logits are
+        not finite.
+    """
     import torch
 
-    from dynsweep import models
+    from dynsweep import data
 
-    model = models.build(_part(MODELS, "model", run), shape, classes)
+    dataset = data.load(settings.dataset)
+    model = settings.model.build(dataset.shape, dataset.classes)
     params = model.pack({name: torch.as_tensor(v).unsqueeze(0) for name, v in weights.items()})
     dtype = next(iter(params.values())).dtype
 
     @torch.no_grad()
     def predict(points: NDArray[np.float64]) -> NDArray[np.int64]:
         logits = model.forward(params, torch.as_tensor(points, dtype=dtype)[None], {}, False)[0]
-        found = logits.argmax(dim=-1)
-        found[~logits.isfinite().all(dim=-1)] = -1
-        return found.numpy()
+        classes = logits.argmax(dim=-1)
+        classes[~logits.isfinite().all(dim=-1)] = -1
+        return classes.numpy()
 
     return predict
-
-
-def dataset_of(run: pd.Series) -> Dataset:
-    """The data that a run was trained on."""
-    from dynsweep import data
-
-    return data.load(_part(DATASETS, "dataset", run))
-
-
-def _part(known: Mapping[str, type], group: str, run: pd.Series) -> Any:
-    """The typed config of one group, from the columns of a run."""
-    kind = known[run[group]]
-    defaults = vars(kind())
-    values = {}
-    for name, default in defaults.items():
-        column = SHORT.get(f"{group}.{name}", f"{group}.{name}")
-        value = run.get(column)
-        if value is not None and value == value:
-            # A column that other runs lack holds whole numbers as floats.
-            values[name] = value if default is None else type(default)(value)
-    return kind(**values)

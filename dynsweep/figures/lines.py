@@ -5,98 +5,99 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dynsweep.analysis import grid
 from dynsweep.config import labels
-from dynsweep.figures import style
-from dynsweep.figures.captions import GAIN, headline, metric_label, note
-from dynsweep.figures.layout import MAX_PANELS, Layout
-from dynsweep.figures.panel import DIVERGED, FAILED, MARKERS, handles
+from dynsweep.figures import captions, layout, marks, style
 
-DYNAMICAL, STATIC = "dynamical loss", "static loss (A = 1)"
-LINES: dict[str, dict[str, Any]] = {
-    DYNAMICAL: {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    STATIC: {"color": style.INK, "marker": "s", "linestyle": "--"},
-}
+DYNAMICAL: dict[str, Any] = {
+    "color": style.COLOURS[0], "marker": "o", "linestyle": "-", "label": "dynamical loss",
+}  # fmt: skip
+STATIC: dict[str, Any] = {
+    "color": style.INK, "marker": "s", "linestyle": "--", "label": "static loss (A = 1)",
+}  # fmt: skip
 
 
-def line_plot(cells: pd.DataFrame, metric: str = "train_accuracy", x: str = "lr") -> Figure:
+@style.styled
+def line_panels(
+    cells: pd.DataFrame,
+    metric: str = "train_accuracy",
+    x: str = "lr",
+    *,
+    figure: Figure | None = None,
+) -> Figure:
     """Draw the mean of a metric with its standard error over one setting.
 
     Args:
         cells: table of :func:`dynsweep.analysis.statistics.cells`; settings first.
-        metric: one of the four metrics, or an accuracy followed by ``_gain``.
+        metric: one of the four metrics, or ``gain_`` and an accuracy.
         x: setting of the horizontal axis, a column of ``cells``.
+        figure: an empty one to draw in.
 
     Returns:
         The figure; its axes are the panels, 12 at most.
     """
     several = cells.loc[cells["amplitude"] != 1, "amplitude"].nunique() > 1
-    panels = grid.panel_settings(cells, [x] if several else [x, "amplitude"])
-    table = grid.spread_static(cells, panels).dropna(subset=[x])
-    xs = grid.scale(table[x])
-    parts = grid.split(table, panels)[:MAX_PANELS]
-    layout = Layout(len(parts), bar=False)
-    figure, axes, _ = layout.figure()
-    column = metric if metric.endswith(GAIN) else f"{metric}_mean"
-    error = table[f"{metric}_se"].fillna(0)
+    settings = grid.panel_settings(cells, [x] if several else [x, "amplitude"])
+    table = grid.spread_static(cells, settings).dropna(subset=[x])
+    scale = grid.scale(table[x])
+    parts = grid.split(table, settings)[: layout.MAX_PANELS]
+    over_seeds = ", mean ± s.e." if cells["seeds"].max() > 1 else ""
+    figure, axes = layout.panels(
+        [title for title, _ in parts],
+        labels.axis_label(x, table["model"].iloc[0]),
+        captions.metric_label(metric) + over_seeds,
+        figure=figure,
+    )
+    column, error = captions.column(metric), table[captions.error_column(metric)].fillna(0)
     low, high = float((table[column] - error).min()), float((table[column] + error).max())
     room = 0.06 * max(high - low, 0.02)
-    lines: dict[str, Line2D] = {}
-    seen: set[str] = set()
-    for axis, (title, rows) in zip(axes, parts, strict=True):
-        axis.set_xscale("log" if xs.log else "linear")
-        axis.set_xlim(*xs.edges[[0, -1]])
-        axis.set_ylim(low - room, high + room)
-        axis.set_title(title, fontsize=layout.tick + 0.5, color=style.INK, pad=4)
-        axis.grid(color="0.9", linewidth=0.6)
-        axis.set_axisbelow(True)
-        axis.tick_params(labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
-        layout.ticks(axis, "x", x, xs)
-        is_static = rows["amplitude"] == 1
-        for kind, part in ((DYNAMICAL, rows[~is_static]), (STATIC, rows[is_static])):
-            if not part.empty:
-                lines[kind] = _line(axis, part.sort_values(x), metric, column, x, xs, kind)
-                seen |= _mark(axis, part, column, x, xs)
-    errors = ", mean ± s.e." if cells["seeds"].max() > 1 else ""
-    layout.label(labels.axis_label(x, table["model"].iloc[0]), metric_label(metric) + errors)
-    entries = [*(lines.values() if STATIC in lines else ()), *handles(seen)]
-    layout.finish(*headline(cells, metric), entries, note(cells, metric))
+    style.title(figure, captions.headline(metric), captions.facts(cells, metric))
+    layout.arrange(figure)
+    # Limits are common to all panels.
+    axes[0].set(xscale="log" if scale.log else "linear", xlim=scale.edges[[0, -1]])
+    axes[0].set_ylim(low - room, high + room)
+    layout.ticks(axes[0], "x", x, scale)
+    for ax, (_, rows) in zip(axes, parts, strict=True):
+        for look, part in _by_loss(rows):
+            _draw_line(ax, part.sort_values(x), metric, x, scale, look)
+    lines: list[Artist] = []
+    if (table["amplitude"] == 1).any():
+        lines = [Line2D([], [], **look) for look, _ in _by_loss(table)]
+    layout.legend(figure, [*lines, *marks.handles(_statuses(table))])
     return figure
 
 
-def _line(
-    axis: Axes, rows: pd.DataFrame, metric: str, column: str, x: str, xs: grid.Scale, kind: str
-) -> Line2D:
-    """Draw one kind of loss; returns its legend entry."""
-    look = LINES[kind]
-    axis.errorbar(
-        xs.at(rows[x]),
-        rows[column].to_numpy(float),
-        rows[f"{metric}_se"].to_numpy(float),
-        markersize=4.5,
-        capsize=2.5,
-        linewidth=1.4,
-        **look,
-    )
-    if kind == STATIC and x == "amplitude":
+def _by_loss(cells: pd.DataFrame) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """The cells of the dynamical and of the static loss, each with the look of its line."""
+    static = cells["amplitude"] == 1
+    parts = [(DYNAMICAL, cells[~static]), (STATIC, cells[static])]
+    return [(look, part) for look, part in parts if not part.empty]
+
+
+def _statuses(cells: pd.DataFrame) -> dict[str, pd.Series]:
+    """Which cells have failed and diverged runs."""
+    return marks.marked(cells, "")
+
+
+def _draw_line(
+    ax: Axes, rows: pd.DataFrame, metric: str, x: str, scale: grid.Scale, look: dict[str, Any]
+) -> None:
+    """The line of one kind of loss, and marks where runs failed or diverged."""
+    heights = rows[captions.column(metric)]
+    errors = rows[captions.error_column(metric)].to_numpy(float)
+    at = scale.at(rows[x])
+    ax.errorbar(at, heights.to_numpy(float), errors, markersize=4.5, linewidth=1.4, **look)
+    if look is STATIC and x == "amplitude":
         # One point: the level to compare the others with.
-        level = float(rows[column].iloc[0])
-        axis.axhline(level, color=look["color"], linestyle=look["linestyle"], linewidth=1)
-    return Line2D([], [], label=kind, **look)
-
-
-def _mark(axis: Axes, rows: pd.DataFrame, column: str, x: str, xs: grid.Scale) -> set[str]:
-    """Marks where runs failed or diverged, at the bottom if there is no value."""
-    seen = set()
-    heights = rows[column].fillna(axis.get_ylim()[0]).to_numpy(float)
-    for status in (FAILED, DIVERGED):
-        bad = (rows[status] > 0).to_numpy()
-        if bad.any():
-            seen.add(status)
-            at = xs.at(rows[x])[bad], heights[bad]
-            axis.scatter(*at, s=60, linewidth=0.8, zorder=4, clip_on=False, **MARKERS[status])
-    return seen
+        ax.axhline(float(heights.iloc[0]), color=style.INK, linestyle="--", linewidth=1)
+    # At the bottom if there is no value.
+    heights = heights.fillna(ax.get_ylim()[0])
+    for name, flags in _statuses(rows).items():
+        bad = flags.to_numpy()
+        style_of_mark = marks.MARKS[name] | {"markersize": 7.5}
+        ax.plot(at[bad], heights[bad], zorder=4, clip_on=False, **style_of_mark)

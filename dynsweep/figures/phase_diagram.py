@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.config import CIFAR10Config, labels
-from dynsweep.figures import style
-from dynsweep.figures.captions import GAIN, headline, metric_label, note
-from dynsweep.figures.layout import MAX_PANELS, Layout, round_ticks
-from dynsweep.figures.panel import Panel, handles
+from dynsweep.config import DATASETS, labels
+from dynsweep.figures import captions, layout, marks, style
+from dynsweep.figures.captions import GAIN
+from dynsweep.figures.panel import Panel
 
 
-def phase_diagram(
+@style.styled
+def phase_panels(
     cells: pd.DataFrame,
     metric: str = "train_accuracy",
     x: str = "period",
@@ -32,7 +32,7 @@ def phase_diagram(
 
     Args:
         cells: table of :func:`dynsweep.analysis.statistics.cells`; settings first.
-        metric: one of the four metrics, or an accuracy followed by ``_gain``.
+        metric: one of the four metrics, or ``gain_`` and an accuracy.
         x: setting of the horizontal axis, a column of ``cells``.
         y: setting of the vertical axis.
         figure: an empty one to draw in.
@@ -42,119 +42,117 @@ def phase_diagram(
         if there are more). ``collections[0]`` of a panel is its mesh, masked where there is no
         such cell; if only few cells of the grid exist, the cells as points.
     """
-    panels = grid.panel_settings(cells, [x, y])
-    others = ""
-    if grid.is_search(cells, panels):
-        others = f" Cells differ also in {', '.join(panels)}."
-        panels = []
-    table = grid.spread_static(cells, panels).dropna(subset=[x, y])
-    if metric.endswith(GAIN) and "amplitude" in panels:
+    settings = grid.panel_settings(cells, [x, y])
+    note = ""
+    if grid.is_search(cells, settings):
+        note = f"Cells differ also in {', '.join(settings)}."
+        settings = []
+    table = grid.spread_static(cells, settings).dropna(subset=[x, y])
+    if metric.startswith(GAIN) and "amplitude" in settings:
         table = table[table["amplitude"] != 1]  # a panel of zeros
-    xs, ys = grid.scale(table[x]), grid.scale(table[y])
-    parts = grid.split(table, panels)[:MAX_PANELS]
-    layout = Layout(len(parts))
-    figure, axes, bar = layout.figure(figure)
-    column = _column(metric)
-    norm, colours, arrow, limits = _colours(table, metric)
-    seen: set[str] = set()
-    for axis, (title, rows) in zip(axes, parts, strict=True):
-        panel = Panel(axis, rows, x, y, xs, ys, layout, seen)
-        mesh = _draw(panel, column, norm, colours)
-        axis.set_title(title, fontsize=layout.tick + 0.5, color=style.INK, pad=4)
+    parts = grid.split(table, settings)[: layout.MAX_PANELS]
     model = table["model"].iloc[0]
-    layout.label(labels.axis_label(x, model), labels.axis_label(y, model))
-    colour_bar = figure.colorbar(mesh, cax=bar, extend=arrow)
-    _finish_bar(colour_bar, norm, metric, limits, layout)
-    layout.finish(*headline(cells, metric), handles(seen), (note(cells, metric) + others).strip())
+    figure, axes = layout.panels(
+        [title for title, _ in parts],
+        labels.axis_label(x, model), labels.axis_label(y, model), bar=True, figure=figure,
+    )  # fmt: skip
+    style.title(figure, captions.headline(metric), captions.facts(cells, metric, note))
+    names = _draw(axes, [rows for _, rows in parts], table, metric, (x, y))
+    layout.legend(figure, marks.handles(names))
     return figure
 
 
-def phase_diagram_on(
-    axis: Axes, cells: pd.DataFrame, metric: str, x: str = "period", y: str = "amplitude"
-) -> None:
-    """Draw the one panel of cells without further swept settings, and its colour bar, into axes
-    of somebody's own figure.
+@style.styled
+def phase_panel(
+    cells: pd.DataFrame,
+    metric: str = "train_accuracy",
+    x: str = "period",
+    y: str = "amplitude",
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw cells without further swept settings, their colour bar and a legend of the marks.
 
-    The title names the metric alone, and marks are explained below; the rest as in
-    :func:`phase_diagram`.
+    Args:
+        cells: as in :func:`phase_panels`, like the other arguments.
+        ax: where to draw; axes of a new figure by default. The colour bar takes some of its room.
     """
+    ax = ax if ax is not None else Figure().subplots()
     table = grid.spread_static(cells, []).dropna(subset=[x, y])
-    xs, ys = grid.scale(table[x]), grid.scale(table[y])
-    column, (norm, colours, arrow, limits) = _column(metric), _colours(table, metric)
-    # The bar before the panel: it takes some of the room that decides which numbers fit.
-    bar = axis.figure.colorbar(ScalarMappable(norm, colours), ax=axis, extend=arrow)
-    layout = Layout(1)
-    box, dpi = axis.get_window_extent(), axis.figure.dpi
-    layout.size = (box.width / dpi, box.height / dpi)
-    layout.height = layout.size[1]
-    layout.axes, layout.tick = [axis], style.SMALL
-    panel = Panel(axis, table, x, y, xs, ys, layout)
-    _draw(panel, column, norm, colours)
+    names = _draw([ax], [table], table, metric, (x, y))
     model = table["model"].iloc[0]
-    layout.label(labels.axis_label(x, model), labels.axis_label(y, model))
-    _finish_bar(bar, norm, metric, limits, layout)
-    axis.set_title(
-        headline(cells, metric)[0],
-        loc="left", fontsize=style.LABEL, fontweight="bold", color=style.INK,
-    )  # fmt: skip
-    if marks := handles(panel.seen):
-        axis.legend(
-            handles=marks, loc="upper left", frameon=False, fontsize=style.SMALL,
-            bbox_to_anchor=(0, -layout.bottom / layout.height), borderaxespad=0, borderpad=0,
-            labelcolor=style.INK,
+    ax.set(xlabel=labels.axis_label(x, model), ylabel=labels.axis_label(y, model))
+    ax.set_title(captions.headline(metric), loc="left", fontweight="bold")
+    if names:
+        below = -0.75 / layout.inches(ax)[1]  # tick labels and the axis label are between
+        ax.legend(
+            handles=marks.handles(names), loc="upper left", bbox_to_anchor=(0, below),
+            borderaxespad=0, borderpad=0,
         )  # fmt: skip
+    return ax
 
 
-def _column(metric: str) -> str:
-    return metric if metric.endswith(GAIN) else f"{metric}_mean"
-
-
-def _draw(panel: Panel, column: str, norm: Normalize, colours: str) -> Any:
-    """The cells and the ticks; returns what the colour bar is made from."""
-    mesh = panel.draw(column, norm, colours)
-    layout = panel.layout
-    panel.axis.tick_params(labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
-    for which, name, scale in (("x", panel.x, panel.xs), ("y", panel.y, panel.ys)):
-        layout.ticks(panel.axis, which, name, scale, plain=panel.sparse)
-    return mesh
-
-
-def _finish_bar(bar: Colorbar, norm: Normalize, metric: str, limits: str, layout: Layout) -> None:
-    """Its ticks and its label."""
+def _draw(
+    axes: Sequence[Axes],
+    parts: Sequence[pd.DataFrame],
+    table: pd.DataFrame,
+    metric: str,
+    settings: tuple[str, str],
+) -> set[str]:
+    """Draw cells into panels, and the colour bar; returns the marks that need a legend."""
+    scales = grid.scale(table[settings[0]]), grid.scale(table[settings[1]])
+    norm, cmap, extend, limits = _colours(table, metric)
+    # Before the panels: the room that is left decides which numbers fit.
+    figure: Any = axes[0].figure
+    bar = figure.colorbar(ScalarMappable(norm, cmap), ax=list(axes), extend=extend, aspect=25)
     if isinstance(norm, LogNorm):
-        round_ticks(bar.ax.yaxis, float(norm.vmin or 0), float(norm.vmax or 1))
-    bar.ax.tick_params(which="both", labelsize=layout.tick, color=style.INK, labelcolor=style.INK)
-    label = metric_label(metric) + (" " if layout.height > 4 or not limits else "\n") + limits
-    bar.set_label(label, fontsize=style.LABEL, color=style.INK)
+        style.round_ticks(bar.ax.yaxis)
+    bar.set_label("\n".join([captions.metric_label(metric), limits]).strip())
+    layout.arrange(figure)
+    panels = [Panel(ax, rows, *settings, scales) for ax, rows in zip(axes, parts, strict=True)]
+    names = set().union(*(panel.draw(metric, norm, cmap) for panel in panels))
+    for which, name, scale in zip("xy", settings, scales, strict=True):
+        if not any(panel.sparse for panel in panels):
+            layout.ticks(axes[0], which, name, scale)
+        elif scale.log:
+            style.round_ticks(axes[0].xaxis if which == "x" else axes[0].yaxis)
+    return names
 
 
-def _colours(table: pd.DataFrame, metric: str) -> tuple[Normalize, str, Any, str]:
-    """Limits, colour map, which end of the bar has an arrow, and what to say of the limits."""
-    values = table[_column(metric)].to_numpy(float)
+class _Colours(NamedTuple):
+    """How values become colours: ``extend`` says which end of the bar has an arrow, ``limits``
+    what a reader has to know of its ends."""
+
+    norm: Normalize
+    cmap: str = style.SEQUENTIAL
+    extend: str = "neither"
+    limits: str = ""
+
+
+def _colours(table: pd.DataFrame, metric: str) -> _Colours:
+    values = table[captions.column(metric)].to_numpy(float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    if metric.endswith(GAIN):
+    if metric.startswith(GAIN):
         limit = max(np.ceil(max(-low, high) * 20 - 1e-9) / 20, 0.05)
-        return Normalize(-limit, limit), style.DIVERGING, "neither", "over the static loss"
+        return _Colours(Normalize(-limit, limit), style.DIVERGING, limits="over the static loss")
     if not metric.endswith("accuracy"):
         if 0 < low < high / 10:
-            return LogNorm(low, high), style.SEQUENTIAL, "neither", "(log scale)"
-        return Normalize(low, high if high > low else low + 1), style.SEQUENTIAL, "neither", ""
+            return _Colours(LogNorm(low, high), limits="(log scale)")
+        return _Colours(Normalize(low, high if high > low else low + 1))
     classes = _classes(table)
-    bottom, told = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
+    bottom, chance = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
     # From chance, so that figures compare; from the data where all would be one colour.
-    sound = values[values >= bottom]
-    if len(sound) and 1 - sound.min() < 0.4 * (1 - bottom):
-        bottom, told = max(bottom, np.floor(sound.min() * 20 - 1e-9) / 20), ""
-    arrow = "min" if low < bottom - 1e-9 else "neither"
-    limits = f"(colours from {told}{bottom:.2f} to 1)"
-    return Normalize(bottom, 1), style.SEQUENTIAL, arrow, limits
+    above = values[values >= bottom]
+    if len(above) and 1 - above.min() < 0.4 * (1 - bottom):
+        bottom, chance = max(bottom, np.floor(above.min() * 20 - 1e-9) / 20), ""
+    extend = "min" if low < bottom - 1e-9 else "neither"
+    limits = f"(colours from {chance}{bottom:.2f} to 1)"
+    return _Colours(Normalize(bottom, 1), extend=extend, limits=limits)
 
 
 def _classes(table: pd.DataFrame) -> float:
-    """The most classes of a cell's dataset; nan where it is not known."""
-    swept = table.get("dataset.classes", pd.Series(dtype=float)).dropna().tolist()
-    fixed = (
-        [CIFAR10Config.classes] if "cifar10" in table.get("dataset", pd.Series()).tolist() else []
-    )
-    return float(max([*swept, *fixed], default=np.nan))
+    """The most classes of a cell's dataset; NaN where it is not known."""
+    of_dataset = {name: getattr(kind, "classes", np.nan) for name, kind in DATASETS.items()}
+    known = table["dataset"].map(of_dataset)
+    return float(table.get("dataset.classes", known).fillna(known).max())

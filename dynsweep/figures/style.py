@@ -1,33 +1,43 @@
-"""What all figures share: words, numbers as text, colours, and writing files."""
+"""What all figures share: the style sheet, colours, titles, and writing files."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from dynsweep.config.labels import number
 from dynsweep.store.files import replacing
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+SHEET = mpl.rc_params_from_file(
+    Path(__file__).with_name("sheet.mplstyle"), use_default_template=False
+)
+styled = mpl.rc_context(SHEET)
+"""Decorator of all functions that draw: inside them the style sheet holds."""
 
-DPI = 150  # a figure of the greatest width is about 1600 pixels wide
-WIDEST = 10.6  # inches
-TITLE, LABEL, TICK, SMALL = 11, 9.5, 8.5, 7.5  # font sizes, points
-INK, MISSING, HATCH = "0.15", "0.93", "0.72"
+WIDEST = 10.6  # inches: about 1600 pixels
+SMALL = 7.5  # points: text in cells, and ticks of small panels
+INK, MISSING, HATCH = SHEET["text.color"], "0.93", "0.72"
 SEQUENTIAL, DIVERGING = "viridis", "RdBu"
-# Okabe and Ito's colours, told apart with any colour vision; static loss in black.
-CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777")
+COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 
 
+@styled
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure whole or not at all; the format is the path's suffix."""
     form = path.suffix[1:]
     # A file that depends on the figure alone: PDF would note the time.
     metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
     with replacing(path) as partial:
-        figure.savefig(partial, format=form, dpi=DPI, metadata=metadata)
+        figure.savefig(partial, format=form, metadata=metadata)
     return path
 
 
@@ -40,18 +50,35 @@ def save_all(
     return [save(figure, stem.with_name(f"{stem.name}.{form}")) for form in formats]
 
 
-def plain_axes(axis: Axes, tick: float = TICK) -> None:
-    """Thin spines, a pale grid behind the data, and small ticks."""
-    for spine in axis.spines.values():
-        spine.set(linewidth=0.6, color=INK)
-    axis.grid(color="0.9", linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.tick_params(which="both", labelsize=tick, color=INK, labelcolor=INK)
+@styled
+def title(drawn: Axes | Figure, text: str, facts: str = "") -> Figure:
+    """Put a bold title and what the figure's data have in common at its top left.
 
+    Args:
+        drawn: a figure with constrained layout, or axes of one.
+        text: the title, one line.
+        facts: smaller text below it, wrapped to the figure's width.
 
-def title(figure: Figure, left: float, text: str, facts: str = "") -> None:
-    """A bold title and a line of facts in the 0.55 inches at the top, ``left`` inches in."""
+    Returns:
+        The figure.
+    """
+    figure = drawn if isinstance(drawn, Figure) else drawn.figure
+    assert isinstance(figure, Figure)
     width, height = figure.get_size_inches()
-    place: dict[str, Any] = {"x": left / width, "ha": "left", "va": "top", "color": INK}
-    figure.text(y=1 - 0.1 / height, s=text, fontsize=TITLE, fontweight="bold", **place)
-    figure.text(y=1 - 0.34 / height, s=facts, fontsize=TICK, **place)
+    wrapped = [textwrap.fill(line, int(width * 13)) for line in facts.splitlines()]
+    facts = "\n".join(wrapped)
+    lines = facts.count("\n") + 1 if facts else 0
+    left = 0.08 / width
+    figure.suptitle(text, x=left, y=1 - 0.08 / height, ha="left").set_in_layout(False)
+    figure.text(left, 1 - 0.31 / height, facts, va="top")
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(0, 0, 1, 1 - (0.33 + 0.15 * lines) / height))
+    return figure
+
+
+def round_ticks(line: Axis) -> None:
+    """Ticks of a log axis at 1, 2, 5, 10, ... or, over several decades, at powers of ten."""
+    low, high = sorted(line.get_view_interval())
+    line.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    line.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    line.set_minor_formatter(NullFormatter())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynsweep.analysis import decisions
+from dynsweep.data import load
 from dynsweep.figures import style
-from dynsweep.figures.decision_regions import half_side
-from dynsweep.store.records import FAILED, METRICS
-from dynsweep.store.trajectories import load_trajectories
+from dynsweep.store import FAILED, METRICS, load_trajectories, load_weights
 
 TILE = 36  # pixels
 MOST_TILES = 4000
@@ -23,22 +23,18 @@ MOST_TRAJECTORIES = 600
 OBSERVED = (*METRICS, "loss", "sharpness", "ntk")
 
 
-def typical_rows(frame: pd.DataFrame, swept: list[str]) -> list[int]:
-    """Of each cell the run with validation accuracy nearest to the mean, as row numbers."""
-    runs = frame.reset_index(drop=True)
-    runs = runs[runs["status"] != FAILED]
-    if not swept:
-        return [int(str(decisions.typical_run(runs).name))] if len(runs) else []
-    groups = runs.groupby(swept, dropna=False, sort=False)
-    mean = groups["validation_accuracy"].transform("mean")
-    distance = (runs["validation_accuracy"] - mean).abs().round(9).fillna(2.0)
-    keys = [runs[name] for name in swept]
-    nearest = distance.groupby(keys, dropna=False, sort=False).idxmin()
-    return [int(row) for row in nearest]
+def typical_rows(runs: pd.DataFrame, swept: list[str]) -> list[int]:
+    """Of each cell a typical run, as row numbers."""
+    typical = decisions.typical_runs(runs[runs["status"] != FAILED], swept)
+    return [int(str(row)) for row in typical.index]
 
 
-def decision_sprite(frame: pd.DataFrame, rows: list[int]) -> dict[str, Any] | None:
+def decision_sprite(runs: pd.DataFrame, rows: list[int]) -> dict[str, Any] | None:
     """Decision regions of some runs as tiles of one PNG, with a palette.
+
+    Args:
+        runs: numbered from 0.
+        rows: numbers of those to show.
 
     Returns:
         ``image`` (a data URL), ``tile`` (pixels), ``columns`` (tiles in a row) and ``rows`` (the
@@ -47,26 +43,20 @@ def decision_sprite(frame: pd.DataFrame, rows: list[int]) -> dict[str, Any] | No
     import torch
     from PIL import Image
 
-    runs = frame.reset_index(drop=True).iloc[rows]
-    runs = decisions.drawable(runs)
-    if runs.empty or len(runs) > MOST_TILES:
+    shown = decisions.drawable(runs.iloc[rows])
+    if shown.empty or len(shown) > MOST_TILES:
         return None
     # Thousands of products too small to share among threads.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    tiles, told = [], []
-    for (directory, file), group in runs.groupby(["directory", "weights"], sort=False):
-        for row, tile in _tiles(str(directory), str(file), group):
-            told.append(row)
-            tiles.append(tile)
+    tiles = dict(_tiles(shown))
     torch.set_num_threads(threads)
     columns = int(np.ceil(np.sqrt(len(tiles))))
     sheet = np.zeros((-(-len(tiles) // columns) * TILE, columns * TILE), dtype=np.uint8)
-    for place, tile in enumerate(tiles):
+    for place, tile in enumerate(tiles.values()):
         top, left = place // columns * TILE, place % columns * TILE
         sheet[top : top + TILE, left : left + TILE] = tile
-    image = Image.fromarray(sheet).convert("P")
-    image.putdata(sheet.ravel().tolist())
+    image = Image.frombytes("P", sheet.shape[::-1], sheet.tobytes())
     image.putpalette(_palette())
     file = io.BytesIO()
     image.save(file, format="PNG", optimize=True, bits=4)
@@ -75,26 +65,22 @@ def decision_sprite(frame: pd.DataFrame, rows: list[int]) -> dict[str, Any] | No
         "image": f"data:image/png;base64,{text}",
         "tile": TILE,
         "columns": columns,
-        "rows": told,
+        "rows": list(tiles),
     }
 
 
-def _tiles(directory: str, file: str, runs: pd.DataFrame) -> list[tuple[int, NDArray[np.uint8]]]:
-    """Row number and class map of runs whose weights are in one file."""
-    from dynsweep.store.records import weights_of
-
-    held = weights_of(directory, file)
-    found = []
-    for row, run in runs.iterrows():
-        dataset = decisions.dataset_of(run)
-        side = half_side(dataset.train_inputs)
-        line = np.linspace(-side, side, TILE)
-        x, y = np.meshgrid(line, line[::-1])
-        points = np.stack([x.ravel(), y.ravel()], axis=1)
-        predict = decisions.predictor_of(run, held[run["id"]], dataset.shape, dataset.classes)
-        classes = predict(points).reshape(TILE, TILE)
-        found.append((int(str(row)), (classes + 1).astype(np.uint8)))
-    return found
+def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Row number and class map of each run; 0 is no class."""
+    settings = decisions.recorded_settings(runs)
+    for (directory, file), batch in runs.groupby(["directory", "weights"], sort=False):
+        weights = load_weights(str(directory), str(file))
+        for row, run in batch["id"].items():
+            side = decisions.half_side(load(settings[run].dataset).train_inputs)
+            line = np.linspace(-side, side, TILE)
+            x, y = np.meshgrid(line, line[::-1])
+            points = np.stack([x.ravel(), y.ravel()], axis=1)
+            classes = decisions.predictor(settings[run], weights[run])(points)
+            yield int(str(row)), (classes.reshape(TILE, TILE) + 1).astype(np.uint8)
 
 
 def _palette() -> list[int]:
@@ -103,20 +89,18 @@ def _palette() -> list[int]:
     return [int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)]
 
 
-def trajectories(frame: pd.DataFrame, rows: list[int]) -> dict[int, dict[str, Any]]:
+def trajectories(runs: pd.DataFrame, rows: list[int]) -> dict[int, dict[str, Any]]:
     """What was observed along some runs, thinned: by row number, columns by name."""
-    runs = frame.reset_index(drop=True).iloc[rows[:MOST_TRAJECTORIES]]
-    if "trajectory" not in runs or runs["trajectory"].isna().all():
+    if "trajectory" not in runs:
         return {}
-    found: dict[int, dict[str, Any]] = {}
-    for directory, group in runs[runs["trajectory"].notna()].groupby("directory"):
-        whole = load_trajectories(str(directory))
-        whole = whole[whole["id"].isin(group["id"])]
-        by_id = dict(list(whole.groupby("id")))
-        for row, run in group.iterrows():
-            if run["id"] in by_id:
-                found[int(str(row))] = _thinned(by_id[run["id"]])
-    return found
+    shown = runs.iloc[rows[:MOST_TRAJECTORIES]].dropna(subset=["trajectory"])
+    thinned: dict[int, dict[str, Any]] = {}
+    for directory, group in shown.groupby("directory"):
+        recorded = load_trajectories(str(directory)).groupby("id")
+        for row, run in group["id"].items():
+            if run in recorded.groups:
+                thinned[int(str(row))] = _thinned(recorded.get_group(run))
+    return thinned
 
 
 def _thinned(trajectory: pd.DataFrame) -> dict[str, Any]:
@@ -124,8 +108,8 @@ def _thinned(trajectory: pd.DataFrame) -> dict[str, Any]:
     for name in OBSERVED:
         if name not in trajectory or trajectory[name].isna().all():
             continue
-        known = trajectory[["step", name]].dropna()
-        chosen = known.iloc[np.unique(np.linspace(0, len(known) - 1, POINTS).astype(int))]
-        values = [float(f"{v:.4g}") for v in chosen[name]]
-        columns[name] = [chosen["step"].astype(int).tolist(), values]
+        values = trajectory[["step", name]].dropna()
+        chosen = values.iloc[np.unique(np.linspace(0, len(values) - 1, POINTS).astype(int))]
+        steps = chosen["step"].astype(int).tolist()
+        columns[name] = [steps, [float(f"{v:.4g}") for v in chosen[name]]]
     return columns

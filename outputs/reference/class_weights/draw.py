@@ -14,6 +14,7 @@ from dynsweep.loss import class_weights
 PERIOD, AMPLITUDES, CLASSES, CYCLES = 200, (3.0, 20.0), 3, 4
 
 
+@style.styled
 def main(directory: Path) -> None:
     steps = torch.arange(CYCLES * PERIOD + 1)
     # Many amplitudes as a batch of runs: shape (steps, amplitudes, classes).
@@ -23,27 +24,21 @@ def main(directory: Path) -> None:
     )  # fmt: skip
     figure = Figure(figsize=(8.6, 3.1))
     axes = figure.subplots(1, len(AMPLITUDES), sharey=True)
-    figure.subplots_adjust(0.075, 0.165, 0.855, 0.74, wspace=0.11)
-    for axis, amplitude, curves in zip(axes, AMPLITUDES, weights.unbind(1), strict=True):
-        style.plain_axes(axis)
+    for ax, amplitude, curves in zip(axes, AMPLITUDES, weights.unbind(1), strict=True):
         for i, curve in enumerate(curves.unbind(1)):
             # Two of the three coincide at any time: later ones are thinner.
             width = 1.2 + 1.1 * (CLASSES - 1 - i)
-            axis.plot(steps, curve, color=style.CLASSES[i], linewidth=width, label=f"class {i}")
+            ax.plot(steps, curve, color=style.COLOURS[i], linewidth=width, label=f"class {i}")
         total = curves.sum(1)
-        axis.plot(steps, total, color=style.INK, linewidth=1, linestyle="--", label="sum")
-        axis.set_title(f"amplitude A = {amplitude:.0f}", fontsize=style.LABEL, color=style.INK)
-        axis.set_xlabel("time t (steps)", fontsize=style.LABEL, color=style.INK)
-        axis.set_xlim(0, int(steps[-1]))
-        axis.set_xticks(range(0, CYCLES * PERIOD + 1, PERIOD))
-        axis.set_ylim(0, CLASSES + 0.25)
-    axes[0].set_ylabel("class weight $G_i(t)$", fontsize=style.LABEL, color=style.INK)
-    axes[-1].legend(
-        loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=style.TICK,
-        labelcolor=style.INK, handlelength=1.6,
-    )  # fmt: skip
+        ax.plot(steps, total, color=style.INK, linewidth=1, linestyle="--", label="sum")
+        ax.set(title=f"amplitude A = {amplitude:.0f}", xlabel="time t (steps)")
+        ax.set_xlim(0, int(steps[-1]))
+        ax.set_xticks(range(0, CYCLES * PERIOD + 1, PERIOD))
+        ax.set_ylim(0, CLASSES + 0.25)
+    axes[0].set_ylabel("class weight $G_i(t)$")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     facts = f"period T = {PERIOD} steps; each cycle emphasises one class"
-    style.title(figure, 0.075 * 8.6, "Weights of three classes in the loss", facts)
+    style.title(figure, "Weights of three classes in the loss", facts)
     style.save(figure, directory / "class_weights.png")
     print(f"largest |sum - {CLASSES}|: {(weights.sum(-1) - CLASSES).abs().max():.1e}")
     for amplitude, curves in zip(AMPLITUDES, weights.unbind(1), strict=True):

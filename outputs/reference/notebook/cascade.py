@@ -15,30 +15,24 @@ SHOWN = ((4000, 5060), (18_800, 19_900))  # the ends of the first and the fourth
 BRANCHES, WINDOW = 4, 64
 
 
+@style.styled
 def main(directory: Path) -> None:
     files = sorted((directory / "every_step" / "trajectories").glob("*.csv.gz"))
     frame = pd.read_csv(files[-1]).sort_values("step")
     step, loss, change = (frame[name].to_numpy() for name in ("step", "loss", "loss_change"))
     figure = Figure(figsize=(9.6, 3.4))
     axes = figure.subplots(1, len(SHOWN))
-    figure.subplots_adjust(0.085, 0.145, 0.88, 0.79, wspace=0.16)
-    for axis, (first, last) in zip(axes, SHOWN, strict=True):
-        style.plain_axes(axis)
+    for ax, (first, last) in zip(axes, SHOWN, strict=True):
         for branch in range(BRANCHES):
             part = (step >= first) & (step <= last) & (step % BRANCHES == branch)
-            axis.plot(
-                step[part], change[part], ".", markersize=2.2, color=style.CLASSES[branch],
-                label=str(branch),
-            )  # fmt: skip
-        axis.set_xlim(first, last)
-        axis.set_xlabel("time t (steps)", fontsize=style.LABEL, color=style.INK)
-    axes[0].set_ylabel("change of loss $F(t) - F(t-1)$", fontsize=style.LABEL, color=style.INK)
+            ax.plot(step[part], change[part], ".", markersize=2.2, label=str(branch))
+        ax.set(xlim=(first, last), xlabel="time t (steps)")
+    axes[0].set_ylabel("change of loss $F(t) - F(t-1)$")
     axes[-1].legend(
-        title="t modulo 4", loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False,
-        fontsize=style.TICK, title_fontsize=style.TICK, labelcolor=style.INK, markerscale=4,
-    )  # fmt: skip
+        title="t modulo 4", loc="center left", bbox_to_anchor=(1.01, 0.5), markerscale=4
+    )
     facts = "width = 100, lr = 1, T = 5000, A = 70, seed = 0; the ends of two cycles"
-    style.title(figure, 0.085 * 9.6, "A cascade of period doublings", facts)
+    style.title(figure, "A cascade of period doublings", facts)
     style.save(figure, directory / "cascade.png")
     count(loss, directory)
 
