@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dynsweep.analysis.frame import load_frame
-from dynsweep.store.records import Record, Store, finished, load_weights, read, write_weights
+from dynsweep.store import Record, Store, latest, load_weights, read, write_weights
 
 METRICS = {
     "train_accuracy": 0.9,
@@ -23,7 +23,8 @@ METRICS = {
 
 
 def record(number: int, status: str = "completed", **metrics: float) -> Record:
-    config = {"dataset.name": "spirals", "loss.period": number, "seed": 0, "device": "auto"}
+    config = {"dataset.name": "spirals", "model.name": "mlp", "loss.period": number}
+    config |= {"seed": 0, "device": "auto"}
     values = {} if status == "failed" else {**METRICS, **metrics}
     error = "ValueError: no" if status == "failed" else None
     return Record(
@@ -34,7 +35,7 @@ def record(number: int, status: str = "completed", **metrics: float) -> Record:
 def test_round_trip(tmp_path: Path) -> None:
     store = Store(tmp_path)
     weights = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
-    name = store.attach("weights", ".npz", write_weights(["id1", "id2"], weights))
+    name = store.attach(store.paths.weights, ".npz", write_weights(["id1", "id2"], weights))
     shared = {"engine": "x", "weights": name}
     store.append([record(1), record(2, "diverged", train_loss=math.nan)], shared)
     store.append([record(3, "failed")], {"engine": "x"})
@@ -45,8 +46,8 @@ def test_round_trip(tmp_path: Path) -> None:
     assert second["train_loss"] is None
     assert second["config"]["loss.period"] == 2
     assert third["error"] == "ValueError: no"
-    assert set(finished(tmp_path)) == {"id1", "id2"}
-    assert load_weights(tmp_path, second["weights"], "id2")["w"].tolist() == [3, 4, 5]
+    assert [entry["id"] for entry in latest(tmp_path).values()] == ["id1", "id2", "id3"]
+    assert load_weights(tmp_path, second["weights"])["id2"]["w"].tolist() == [3, 4, 5]
     for line in next((tmp_path / "runs").iterdir()).read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)  # strict JSON: no NaN
 
@@ -68,7 +69,7 @@ def test_a_torn_tail_is_no_record(tmp_path: Path) -> None:
 
 def test_two_processes_write_two_files(tmp_path: Path) -> None:
     script = (
-        "import sys; from dynsweep.store.records import Record, Store\n"
+        "import sys; from dynsweep.store import Record, Store\n"
         "store = Store(sys.argv[1])\n"
         "for i in range(200): store.append([Record(sys.argv[2] + str(i), i, [], {'a': i},"
         " 'completed')], {'engine': sys.argv[2]})\n"

@@ -10,7 +10,7 @@ records that mention them.
 """
 
 from dynsweep.store.paths import SweepPaths
-from dynsweep.store.reading import latest, read
+from dynsweep.store.reading import latest, read, supersedes
 from dynsweep.store.records import (
     COMPLETED,
     DIVERGED,
@@ -43,6 +43,7 @@ __all__ = [
     "load_trajectories",
     "load_weights",
     "read",
+    "supersedes",
     "write_snapshots",
     "write_trajectory",
     "write_weights",

@@ -61,6 +61,11 @@ def latest(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]]:
     records: dict[str, dict[str, Any]] = {}
     for entry in read(directory, label):
         held = records.get(entry["identity"])
-        if held is None or entry["status"] in FINISHED or held["status"] not in FINISHED:
+        if held is None or supersedes(entry["status"], held["status"]):
             records[entry["identity"]] = entry
     return records
+
+
+def supersedes(status: str, earlier: str) -> bool:
+    """Whether a record counts instead of an earlier one of the same run, by their statuses."""
+    return status in FINISHED or earlier not in FINISHED

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dynsweep.metrics import COLUMNS
 from dynsweep.store.paths import SweepPaths
 
 COMPLETED, DIVERGED, FAILED = "completed", "diverged", "failed"
 STATUSES = (COMPLETED, DIVERGED, FAILED)
 FINISHED = (COMPLETED, DIVERGED)
-METRICS = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+METRICS = tuple(COLUMNS)
 
 # Of the files of records. 1 (f780529 and before) has no such number, and ids under another rule.
 FORMAT = 2
@@ -34,7 +35,7 @@ class Record:
         overrides: as typed, one ``key=value`` each.
         config: all settings, one level of dotted names.
         status: ``completed``, ``diverged`` (weights or loss not finite) or ``failed`` (raised).
-        metrics: the four ``METRICS`` at the end; accuracies between 0 and 1, losses static.
+        metrics: those of :mod:`dynsweep.metrics` at the end; losses without class weights.
         seconds: the run's share of its batch's wall time.
         error: the exception of a failed run, one line.
     """
