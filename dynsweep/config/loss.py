@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dynsweep.loss import SHAPES
 from dynsweep.settings import setting
 
 LOSSES = ("cross_entropy", "mean_squared_error")
@@ -32,6 +33,9 @@ class LossConfig:
         symbol="A",
         label="amplitude A",
         batched=True,
+    )
+    shape: str = setting(
+        "triangle", "how the weight rises and falls within a cycle", choices=SHAPES, dynamical=True
     )
     last_period_static: bool = setting(
         True,

@@ -107,6 +107,7 @@ class Schedule:
                 last_period_static=loss.last_period_static,
                 static_end=loss.static_end,
                 counting=loss.counting,
+                shape=loss.shape,
             )
         return table.transpose(0, 1)
 
