@@ -23,14 +23,14 @@ def register_schemas() -> None:
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
-    store.store(name="run", group="schema", node=RunConfig)
+    store.store(name="run", group="hydra/schema", node=RunConfig)
     for group, kinds in (("dataset", DATASETS), ("model", MODELS)):
         for name, node in kinds.items():
-            store.store(name=name, group=f"schema/{group}", node=node)
-    store.store(name="cross_entropy", group="schema/loss", node=LossConfig)
-    store.store(name="sgd", group="schema/optimizer", node=OptimizerConfig)
-    store.store(name="engine", group="schema/engine", node=EngineConfig)
-    store.store(name="observe", group="schema/observe", node=ObserveConfig)
+            store.store(name=name, group=f"hydra/schema/{group}", node=node)
+    store.store(name="cross_entropy", group="hydra/schema/loss", node=LossConfig)
+    store.store(name="sgd", group="hydra/schema/optimizer", node=OptimizerConfig)
+    store.store(name="engine", group="hydra/schema/engine", node=EngineConfig)
+    store.store(name="observe", group="hydra/schema/observe", node=ObserveConfig)
     store.store(name="fused", group="hydra/launcher", node=FusedLauncherConf)
     store.store(name="fused", group="hydra/sweeper", node=FusedSweeperConf)
 

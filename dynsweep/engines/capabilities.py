@@ -41,7 +41,8 @@ EVERYTHING: Capabilities = {"*": ANY}
 TABLES: Capabilities = dict.fromkeys(
     [
         "loss.period", "loss.amplitude", "loss.last_period_static", "loss.static_end",
-        "loss.counting", "loss.shape", "optimizer.lr", "optimizer.schedule.*", "steps", "epochs", "seed",
+        "loss.counting", "loss.shape", "optimizer.lr", "optimizer.schedule.*", "steps",
+        "epochs", "seed",
     ],
     ANY,
 )  # fmt: skip
