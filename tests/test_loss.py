@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,13 +13,9 @@ from dynsweep.loss import class_weights, sample_losses
 
 def weights(step: int, period: int, amplitude: float, **options: object) -> list[float]:
     options = {"steps": 10**6, **options}
-    return class_weights(
-        step,
-        torch.tensor([period]),
-        torch.tensor([amplitude], dtype=torch.float64),
-        3,
-        **options,  # type: ignore[arg-type]
-    )[0].tolist()
+    numbers = (np.array(float(number)) for number in (step, period, amplitude))
+    found: list[float] = class_weights(*numbers, 3, **options).tolist()  # type: ignore[arg-type]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -59,12 +56,40 @@ def test_last_period_is_static_unless_switched_off() -> None:
     )
 
 
-def test_amplitude_one_is_static_and_weights_always_sum_to_the_classes() -> None:
-    period, amplitude = torch.tensor([1, 2, 7, 100]), torch.tensor([1.0, 5.0, 70.0, 1e6]).double()
-    for step in range(300):
-        both = class_weights(step, period, amplitude, 5, steps=10**6)
-        assert torch.allclose(both.sum(-1), torch.full((4,), 5.0).double(), atol=1e-12)
-        assert torch.equal(both[0], torch.ones(5).double())
+def test_a_static_end_is_static() -> None:
+    assert weights(13, 4, 3.0, steps=20, static_end=0.3) == pytest.approx((1.5, 0.75, 0.75))
+    assert weights(14, 4, 3.0, steps=20, static_end=0.3) == pytest.approx((1, 1, 1))
+
+
+@pytest.mark.parametrize("counting", ["paper", "notebook"])
+def test_static_weights_are_one_and_all_sum_to_the_classes(counting: str) -> None:
+    steps = np.arange(300.0)[:, None]
+    period, amplitude = np.array([1.0, 2, 7, 100]), np.array([1.0, 5, 70, 1e6])
+    whole = class_weights(steps, period, amplitude, 5, steps=10**6, counting=counting)
+    assert whole.shape == (300, 4, 5)
+    np.testing.assert_allclose(whole.sum(-1), 5, atol=1e-12)
+    assert (whole[:, 0] == 1).all()
+
+
+def test_numpy_and_pytorch_agree() -> None:
+    """On a GPU the tables are computed there."""
+    numbers = np.arange(500.0), np.array([[7.0], [40.0]]), np.array([[5.0], [70.0]])
+    ours = class_weights(*numbers, 3, steps=450, static_end=0.1)
+    theirs = class_weights(*map(torch.as_tensor, numbers), 3, steps=450, static_end=0.1)
+    np.testing.assert_array_equal(theirs.numpy(), ours)
+
+
+def test_cycles_are_exact_at_any_time() -> None:
+    """A quotient that is rounded must not begin a cycle early."""
+    for period in (3, 7, 49, 99_991):
+        step = np.arange(1, 10**5) * period
+        step = np.concatenate([step - 1, step])
+        numbers = (np.array(float(one)) for one in (period, 3))
+        found = class_weights(step.astype(float), *numbers, 5, steps=10**12)
+        emphasised = step // period % 5
+        risen = step % period > 0
+        assert (found.argmax(-1)[risen] == emphasised[risen]).all()
+        assert (found[~risen] == 1).all()
 
 
 def test_sample_losses_by_hand() -> None:
