@@ -4,39 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-# Words for settings: on axes, and in titles.
-AXES = {
-    "period": "period T (steps)",
-    "amplitude": "amplitude A",
-    "lr": "learning rate",
-    "width": "width (hidden units)",
-    "seed": "seed",
-    "steps": "training length (steps)",
-    "dataset.noise": "noise of the angle (radians)",
-    "dataset.samples_per_class": "training samples per class",
-    "dataset.revolutions": "revolutions of the spirals",
-    "dataset.classes": "number of classes C",
-    "model.init": "initialisation",
-}
-WORDS = {"period": "T", "amplitude": "A"}
-METRICS = {
-    "train_accuracy": "training accuracy",
-    "validation_accuracy": "validation accuracy",
-    "train_loss": "training loss",
-    "validation_loss": "validation loss",
-}
+from dynsweep.config.run import SETTINGS, settings_of
+from dynsweep.metrics import COLUMNS as METRICS
+
+__all__ = ["METRICS", "assignment", "axis_label", "duration", "number", "seeds_text"]
+
+COLUMNS = {setting.column: setting for setting in SETTINGS.values()}
 
 
-def axis_label(name: str, model: Any = "mlp") -> str:
+def axis_label(column: str, model: str = "mlp") -> str:
     """Axis label of a setting, with its unit."""
-    if name == "width" and model != "mlp":
-        return "width (channels)"
-    return AXES.get(name, name.rpartition(".")[2].replace("_", " "))
+    setting = COLUMNS.get(column)
+    if setting is not None:
+        setting = settings_of(None, model).get(setting.name, setting)
+    return setting.label if setting and setting.label else _words(column)
 
 
-def assignment(name: str, value: Any, sign: str = " = ") -> str:
+def assignment(column: str, value: Any, sign: str = " = ") -> str:
     """A setting and its value, as in ``width = 100``."""
-    return f"{WORDS.get(name, name.rpartition('.')[2].replace('_', ' '))}{sign}{number(value)}"
+    setting = COLUMNS.get(column)
+    symbol = setting.symbol if setting else ""
+    return f"{symbol or _words(column)}{sign}{number(value)}"
+
+
+def _words(column: str) -> str:
+    return column.rpartition(".")[2].replace("_", " ")
 
 
 def number(value: Any) -> str:

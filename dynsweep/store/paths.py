@@ -6,60 +6,28 @@ from pathlib import Path
 
 
 class SweepPaths:
-    """The folders and files of one sweep directory; none need exist."""
+    """The folders and files of one sweep directory; none need exist.
+
+    Attributes:
+        runs: records, a file for each process that wrote any.
+        weights: final weights, a file for each batch.
+        trajectories: what was observed along runs, a file for each batch.
+        snapshots: weights along runs, a file for each batch.
+        checkpoints: states of batches in flight.
+        tasks: shards of runs and what their workers say, a folder for each launch.
+        multirun: Hydra's record of the command.
+        results: the table of runs.
+        cells: the table of cells.
+        report: the page.
+    """
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
-
-    @property
-    def runs(self) -> Path:
-        """Records, a file for each process that wrote any."""
-        return self.directory / "runs"
-
-    @property
-    def weights(self) -> Path:
-        """Final weights, a file for each batch."""
-        return self.directory / "weights"
-
-    @property
-    def trajectories(self) -> Path:
-        """What was observed along runs, a file for each batch."""
-        return self.directory / "trajectories"
-
-    @property
-    def snapshots(self) -> Path:
-        """Weights along runs, a file for each batch."""
-        return self.directory / "snapshots"
-
-    @property
-    def checkpoints(self) -> Path:
-        """States of batches in flight."""
-        return self.directory / "checkpoints"
-
-    @property
-    def tasks(self) -> Path:
-        """Shards of runs, and what their workers say, a folder for each launch."""
-        return self.directory / "tasks"
-
-    @property
-    def multirun(self) -> Path:
-        """Hydra's record of the command."""
-        return self.directory / "multirun.yaml"
-
-    @property
-    def results(self) -> Path:
-        """The table of runs."""
-        return self.directory / "results.csv"
-
-    @property
-    def cells(self) -> Path:
-        """The table of cells."""
-        return self.directory / "cells.csv"
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.directory / "report.html"
+        self.directory = root = Path(directory)
+        self.runs, self.weights = root / "runs", root / "weights"
+        self.trajectories, self.snapshots = root / "trajectories", root / "snapshots"
+        self.checkpoints, self.tasks = root / "checkpoints", root / "tasks"
+        self.multirun, self.report = root / "multirun.yaml", root / "report.html"
+        self.results, self.cells = root / "results.csv", root / "cells.csv"
 
     def records(self, label: str = "") -> list[Path]:
         """The files of records; with a ``label``, of the writers that bear it."""
