@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dynsweep.errors import ConfigError, DynsweepError
+
 if TYPE_CHECKING:
     from dynsweep.api import load, phase_diagram
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "phase_diagram"]
+__all__ = ["ConfigError", "DynsweepError", "__version__", "load", "phase_diagram"]
 
 
 def __getattr__(name: str) -> Any:
     """The functions for notebooks, imported when asked for: pandas takes half a second."""
-    if name not in ("load", "phase_diagram"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from dynsweep import api
 
@@ -24,4 +26,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException
@@ -13,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dynsweep.cli.hydra_errors import one_line
 from dynsweep.config import register_schemas
-from dynsweep.errors import ConfigError, SweepFailed
+from dynsweep.errors import ConfigError, DynsweepError, SweepFailed
 from dynsweep.launchers.private import get_args
 from dynsweep.launchers.register import register
 from dynsweep.sweep.task import Stop, Task
@@ -42,7 +41,7 @@ def main() -> None:
     except SweepFailed as error:
         status = FAILED_RUNS
         message = f"dynsweep: error: {error}. {_go_on(task)}"
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except (DynsweepError, HydraException, OmegaConfBaseException) as error:
         if traces:
             raise
         status = BAD_SETTING
@@ -50,9 +49,8 @@ def main() -> None:
     except ValueError as error:
         if traces or not str(error).startswith("Only one of --"):
             raise
-        status = (
-            BAD_SETTING  # Hydra's word on options that exclude each other, such as -m and --cfg
-        )
+        # Hydra's word on options that exclude each other, such as -m and --cfg.
+        status = BAD_SETTING
         message = f"dynsweep: error: {error}"
     if status != BAD_SETTING:
         _report(task)
@@ -87,7 +85,7 @@ def _explain(error: Exception) -> str:
                 error = cause
     if isinstance(error.__cause__, ConfigError):
         error = error.__cause__  # of a callback that Hydra could not make
-    return str(error) if isinstance(error, ConfigError) else one_line(error, _overrides())
+    return str(error) if isinstance(error, DynsweepError) else one_line(error, _overrides())
 
 
 def _go_on(task: Task) -> str:
@@ -103,10 +101,11 @@ def _go_on(task: Task) -> str:
 
 def _report(task: Task) -> None:
     """Tables and figures of every directory that now holds records."""
-    for directory in task.directories:
-        if any(Path(directory, "runs").glob("*.jsonl")):
-            from dynsweep.cli.aggregate import aggregate
+    from dynsweep.cli.aggregate import aggregate
+    from dynsweep.store import SweepPaths
 
+    for directory in task.directories:
+        if SweepPaths(directory).records():
             print(aggregate([directory], html=task.report).text())
 
 
