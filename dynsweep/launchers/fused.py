@@ -55,11 +55,10 @@ class FusedLauncher(BasicLauncher):
         log.info("Launching %d jobs%s", len(runs), " locally" if self.here else "")
         for run in runs if len(runs) <= LISTED else ():
             log.info("\t#%d : %s", run.number, " ".join(run.overrides))
-        self.task_function.starts(directory)
+        task, callbacks = self.task_function, self.hydra_context.callbacks
+        task.starts(directory)
         for _, config in self._heard(runs):
-            self.hydra_context.callbacks.on_job_start(
-                config=config, task_function=self.task_function
-            )
+            callbacks.on_job_start(config=config, task_function=task)
         returns = []
         for run, result in zip(runs, self.train(runs, directory), strict=True):
             failed = isinstance(result, Exception)
@@ -90,7 +89,7 @@ class FusedSlurmLauncher(FusedLauncher):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
-        self.settings = OmegaConf.to_container(OmegaConf.create(settings))
+        self.settings: Any = OmegaConf.to_container(OmegaConf.create(settings))
 
     def setup(self, **given: Any) -> None:
         if not isinstance(given["task_function"], Task):
