@@ -26,11 +26,18 @@ def load(*directories: str | PathLike[str]) -> pd.DataFrame:
         directories: of sweeps or single runs; a run in several counts once.
 
     Returns:
-        One row per run with the columns of ``results.csv``: settings (``period``, ``amplitude``,
-        ``lr``, ...), ``status``, accuracies and losses, ``seconds``, ``id`` and others.
+        One row per run with the columns of ``results.csv``: settings (``period`` in steps,
+        ``amplitude``, ``lr``, ...), ``status`` (``completed``, ``diverged`` or ``failed``),
+        accuracies between 0 and 1, losses, ``seconds``, ``id`` and others. What is missing is
+        NaN; in columns of whole numbers, which are ``Int64``, it is NA.
 
     Raises:
-        ValueError: a directory holds no records.
+        ValueError: no directory, or one without records; an
+            :class:`~dynsweep.analysis.errors.AnalysisError` of one line.
+
+    >>> load()
+    Traceback (most recent call last):
+    dynsweep.analysis.errors.AnalysisError: load(): give at least one sweep directory
     """
     if not directories:
         raise AnalysisError("load(): give at least one sweep directory")
@@ -61,9 +68,19 @@ def phase_diagram(
 
     Raises:
         ValueError: an unknown metric or setting, one that was not swept, or runs that differ in
-            further settings than the two and the seed.
+            further settings than the two and the seed; an
+            :class:`~dynsweep.analysis.errors.AnalysisError` of one line.
+
+    >>> import matplotlib, pandas
+    >>> matplotlib.use("agg")
+    >>> grid = [(period, amplitude) for period in (10, 100) for amplitude in (1.0, 20.0)]
+    >>> results = pandas.DataFrame(grid, columns=["period", "amplitude"]).assign(
+    ...     dataset="spirals", model="mlp", seed=0, status="completed", train_accuracy=0.5,
+    ...     validation_accuracy=[0.4, 0.5, 0.4, 0.9], train_loss=1.0, validation_loss=1.1)
+    >>> phase_diagram(results).get_xlabel()
+    'period T (steps)'
     """
-    column = select.quantity(metric)
+    select.quantity(metric)
     if results.empty:
         raise AnalysisError("results: no runs")
     table = cells(results)
@@ -79,11 +96,10 @@ def phase_diagram(
         )
     if obstacle := select.obstacle(table, metric):
         raise AnalysisError(obstacle, metric=metric)
-    from dynsweep.figures import phase_diagram as plots
+    from dynsweep.figures.phase_diagram import phase_panel, phase_panels
 
     if ax is not None:
-        plots.phase_diagram_on(ax, table, column, x, y)
-        return ax
+        return phase_panel(table, metric, x, y, ax=ax)
     import matplotlib.pyplot as plt
 
-    return plots.phase_diagram(table, column, x, y, figure=plt.figure()).axes[0]
+    return phase_panels(table, metric, x, y, figure=plt.figure()).axes[0]

@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import make_run as run_from
 
-from dynsweep.config import (
-    LossConfig,
-    MLPConfig,
-    OptimizerConfig,
-    RunConfig,
-    SpiralsConfig,
-)
+from dynsweep.config import RunConfig
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
 COMMAND = [sys.executable, "-m", "dynsweep"]
@@ -27,24 +22,7 @@ COMMAND = [sys.executable, "-m", "dynsweep"]
 def make_run() -> Callable[..., RunConfig]:
     """A run from keyword arguments that belong to any part of its config."""
 
-    def make(**settings: Any) -> RunConfig:
-        parts = {
-            "dataset": SpiralsConfig,
-            "model": MLPConfig,
-            "loss": LossConfig,
-            "optimizer": OptimizerConfig,
-        }
-        built = {}
-        for name, kind in parts.items():
-            known = kind.__dataclass_fields__.keys() - {"name", "seed"}
-            built[name] = kind(**{k: settings.pop(k) for k in known & settings.keys()})
-        if "data_seed" in settings:
-            built["dataset"].seed = settings.pop("data_seed")
-        run = RunConfig(**built, **settings)
-        run.check()
-        return run
-
-    return make
+    return run_from
 
 
 @pytest.fixture

@@ -8,45 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from runs import make_run
 
-from dynsweep.config import (
-    LossConfig,
-    MLPConfig,
-    OptimizerConfig,
-    RunConfig,
-    SpiralsConfig,
-    flatten,
-)
-from dynsweep.store.records import COMPLETED, DIVERGED, FAILED, Record, Store
+from dynsweep.config import RunConfig, flatten
+from dynsweep.store import COMPLETED, DIVERGED, FAILED, Record, Store
 
 SHARED = {"engine": "reference", "device": "cpu"}
 PERIODS, AMPLITUDES = [10, 30, 100, 300, 1000], [1, 3, 10, 40]
 
 
-def run(**settings: Any) -> RunConfig:
-    """A run from short names."""
-    made = RunConfig(SpiralsConfig(), MLPConfig(), LossConfig(), OptimizerConfig())
-    homes = {"width": made.model, "init": made.model, "lr": made.optimizer}
-    homes |= {"noise": made.dataset, "period": made.loss, "amplitude": made.loss}
-    for name, value in settings.items():
-        home = homes.get(name, made)
-        setattr(home, name, type(getattr(home, name))(value))
-    return made
-
-
-def accuracy(made: RunConfig) -> float:
+def accuracy(run: RunConfig) -> float:
     """Near 0.5 for the static loss whatever the period, up to 0.99 on a ridge of others."""
-    period, amplitude = made.loss.period, made.loss.amplitude
+    period, amplitude = run.loss.period, run.loss.amplitude
     if amplitude == 1:
-        return 0.5 + 0.02 * np.random.default_rng(made.seed).random()
-    noise = np.random.default_rng([period, int(amplitude), made.model.width, made.seed])
+        return 0.5 + 0.02 * np.random.default_rng(run.seed).random()
+    noise = np.random.default_rng([period, int(amplitude), run.model.width, run.seed])
     ridge = np.exp(-((np.log10(period / 200)) ** 2) - np.log10(amplitude / 20) ** 2)
     return float(min(0.5 + 0.5 * ridge, 0.98) - 0.05 * noise.random())
 
 
 def record(number: int, status: str = COMPLETED, **settings: Any) -> Record:
-    made = run(**settings)
-    value = accuracy(made)
+    run = make_run(**settings)
+    value = accuracy(run)
     metrics = {
         "train_accuracy": round(value * 300) / 300,
         "validation_accuracy": round(value * 0.94 * 300) / 300,
@@ -57,10 +40,10 @@ def record(number: int, status: str = COMPLETED, **settings: Any) -> Record:
         metrics |= {"train_accuracy": 0.0, "validation_accuracy": 0.0}
         metrics |= {"train_loss": float("nan"), "validation_loss": float("inf")}
     return Record(
-        made.identity(),
+        run.identity(),
         number,
         [f"{name}={value}" for name, value in settings.items()],
-        flatten(made.science()),
+        flatten(run),
         status,
         {} if status == FAILED else metrics,
         0.25,

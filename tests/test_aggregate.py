@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 from sweeps import AMPLITUDES, PERIODS, plane, record, sweep, write
 
+from dynsweep.analysis.errors import AnalysisError
 from dynsweep.analysis.frame import load_frame
-from dynsweep.analysis.select import AggregateError
 from dynsweep.analysis.statistics import cells, corrected, paired_p_value
 from dynsweep.cli import aggregate_command as cli
 from dynsweep.cli.aggregate import aggregate
@@ -171,7 +171,7 @@ def test_several_directories_are_one_sweep(tmp_path: Path) -> None:
     assert len(summary.runs) == 5 * 4 * 3
     assert (tmp_path / "both" / "cells.csv").exists()
     assert not (tmp_path / "a" / "results.csv").exists()
-    with pytest.raises(AggregateError, match="--output"):
+    with pytest.raises(AnalysisError, match="say where to write"):
         aggregate([tmp_path / "a", tmp_path / "b"])
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from dynsweep.cli.aggregate import aggregate
 from dynsweep.page.page import MOST_BYTES
-from dynsweep.store.records import METRICS, Record, Store, write_weights
+from dynsweep.store import METRICS, Record, Store, write_weights
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,7 +59,7 @@ def write(directory: Path, side: int, seeds: int, **more: Any) -> None:
         arrays[name] = flat[:, start : start + size].reshape(len(flat), *shape)
         start += size
     write_file = write_weights([record.id for record in records], arrays)
-    file = store.attach("weights", ".npz", write_file)
+    file = store.attach(store.paths.weights, ".npz", write_file)
     store.append(records, {"engine": "compiled", "device": "cpu", "weights": file})
     store.close()
 
@@ -69,14 +69,24 @@ def test_rows_say_what_the_tables_say(tmp_path: Path) -> None:
     _, data = page(tmp_path)
     runs = pd.read_csv(tmp_path / "results.csv")
     assert [axis["name"] for axis in data["axes"]] == ["period", "amplitude"]
-    rows = data["rows"]
-    for axis, places in zip(data["axes"], rows["at"], strict=True):
-        assert [axis["values"][place] for place in places] == runs[axis["name"]].tolist()
+    rows, cells = data["runs"], data["cells"]
+    for axis, places in zip(data["axes"], cells["at"], strict=True):
+        values = [axis["values"][places[cell]] for cell in rows["cell"]]
+        assert values == runs[axis["name"]].tolist()
     assert rows["seed"] == runs["seed"].tolist()
     assert rows["validation_accuracy"] == pytest.approx(runs["validation_accuracy"].tolist())
     static = runs[runs["amplitude"] == 1].groupby("seed")["validation_accuracy"].mean()
     gains = runs["validation_accuracy"] - runs["seed"].map(static)
     assert rows["gain_validation_accuracy"] == pytest.approx(gains.tolist(), rel=1e-4)
+    table = pd.read_csv(tmp_path / "cells.csv")
+    for name, mean, error in (
+        ("validation_accuracy", "validation_accuracy_mean", "validation_accuracy_se"),
+        ("gain_validation_accuracy", "validation_accuracy_gain", "validation_accuracy_gain_se"),
+    ):
+        assert cells["of"][name]["mean"] == pytest.approx(table[mean].tolist(), rel=1e-4)
+        known = [np.nan if value is None else value for value in cells["of"][name]["error"]]
+        assert known == pytest.approx(table[error].tolist(), rel=1e-4, nan_ok=True)
+        assert cells["of"][name]["count"] == [3] * 16
     first = [data["tokens"][token] for token in rows["command"][0]]
     assert first == ["loss.period=10", "loss.amplitude=1.0", "seed=0"]
     assert data["counts"] == {"completed": 48, "diverged": 0, "failed": 0}
@@ -89,27 +99,28 @@ def test_decision_regions_are_those_of_the_weights(tmp_path: Path) -> None:
     from PIL import Image
 
     from dynsweep.analysis import decisions
-    from dynsweep.analysis.frame import load_frame
-    from dynsweep.figures.decision_regions import half_side
+    from dynsweep.analysis.frame import load_runs
+    from dynsweep.store import load_weights
 
     write(tmp_path, side=3, seeds=3)
     _, data = page(tmp_path)
-    sprite, frame = data["sprite"], load_frame([tmp_path])
-    frame = frame.sort_values(["period", "amplitude", "seed"]).reset_index(drop=True)
+    sprite = data["sprite"]
     assert len(sprite["rows"]) == 9
     # Of three seeds the middle one is nearest to the mean.
-    assert {data["rows"]["seed"][row] for row in sprite["rows"]} == {1}
+    assert {data["runs"]["seed"][row] for row in sprite["rows"]} == {1}
     image = Image.open(io.BytesIO(base64.b64decode(sprite["image"].partition(",")[2])))
     place, size = 5, sprite["tile"]
     left, top = place % sprite["columns"] * size, place // sprite["columns"] * size
     tile = np.array(image)[top : top + size, left : left + size]
-    runs = pd.read_csv(tmp_path / "results.csv")
-    row = frame.set_index("id").loc[runs["id"][sprite["rows"][place]]]
-    row["id"] = row.name
-    dataset = decisions.dataset_of(row)
-    line = np.linspace(-1, 1, size) * half_side(dataset.train_inputs)
+    runs = load_runs([tmp_path])
+    run = runs.loc[sprite["rows"][place]]
+    settings = decisions.recorded_settings(runs)[run["id"]]
+    assert settings.model.width == 20
+    weights = load_weights(tmp_path, run["weights"])[run["id"]]
+    side = decisions.half_side(settings.dataset.load().train_inputs)
+    line = np.linspace(-side, side, size)
     points = np.array([[x, y] for y in line[::-1] for x in line])
-    expected = decisions.predictor(row, dataset.shape, dataset.classes)(points) + 1
+    expected = decisions.predictor(settings, weights)(points) + 1
     np.testing.assert_array_equal(tile.ravel(), expected)
 
 
@@ -118,7 +129,7 @@ def test_2500_cells_fit_into_six_megabytes(tmp_path: Path) -> None:
     text, data = page(tmp_path)
     assert len(text.encode()) < MOST_BYTES
     assert len(data["sprite"]["rows"]) == 2500
-    assert len(data["rows"]["seed"]) == 7500
+    assert len(data["runs"]["seed"]) == 7500
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
@@ -158,7 +169,7 @@ def test_one_run_and_one_axis(tmp_path: Path) -> None:
     assert data["axes"] == []
     write(tmp_path / "seeds", side=1, seeds=4)
     _, data = page(tmp_path / "seeds")
-    assert data["rows"]["seed"] == [0, 1, 2, 3]
+    assert data["runs"]["seed"] == [0, 1, 2, 3]
 
 
 def test_too_many_runs_become_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +179,8 @@ def test_too_many_runs_become_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write(tmp_path, side=4, seeds=3)
     _, data = page(tmp_path)
     cells = pd.read_csv(tmp_path / "cells.csv")
-    assert data["rows"]["runs"] == [3] * 16
+    assert data["runs"] is None
+    assert data["cells"]["runs"] == [3] * 16
     means = cells["validation_accuracy_mean"].tolist()
-    assert data["rows"]["validation_accuracy"] == pytest.approx(means, rel=1e-4)
+    assert data["cells"]["of"]["validation_accuracy"]["mean"] == pytest.approx(means, rel=1e-4)
+    assert not data["errors"]

@@ -56,7 +56,8 @@ def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> pd.
         return chosen
     static = static_twin(runs, best)
     same_seed = static[static["seed"] == chosen["seed"].iloc[0]].head(1)
-    return pd.concat([typical_runs(static, []) if same_seed.empty else same_seed, chosen])
+    static = typical_runs(static, []) if same_seed.empty else same_seed
+    return pd.concat([static, chosen])
 
 
 def title(run: pd.Series, swept: list[str]) -> str:
@@ -79,7 +80,7 @@ def recorded_settings(runs: pd.DataFrame) -> dict[str, RunConfig]:
     A record of another version may have settings that this one does not know: without those.
     """
     settings: dict[str, RunConfig] = {}
-    for directory, rows in runs.groupby("directory"):
+    for directory, rows in runs.groupby("directory") if len(runs) else ():
         wanted = set(rows["id"])
         for entry in read(str(directory)):
             if entry["id"] in wanted:

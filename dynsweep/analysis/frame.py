@@ -4,60 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 
 import pandas as pd
 
-from dynsweep.config import SCIENCE
-from dynsweep.store.records import FAILED, METRICS, read
+from dynsweep.analysis.columns import COLUMNS, FIRST, GROUPS, OUTCOME, setting_columns
+from dynsweep.analysis.errors import AnalysisError
+from dynsweep.config.run import settings_of
+from dynsweep.store import METRICS, SweepPaths, read, supersedes
 
-# Short names of the settings that people plot, first in results.csv and in this order.
-SHORT = {
-    "dataset.name": "dataset",
-    "model.name": "model",
-    "model.width": "width",
-    "optimizer.lr": "lr",
-    "loss.period": "period",
-    "loss.amplitude": "amplitude",
-    "seed": "seed",
-}
-OUTCOME = ("status", *METRICS, "seconds")
+
+def load_runs(directories: Sequence[str | Path]) -> pd.DataFrame:
+    """The runs of :func:`load_frame`, in the order of their settings.
+
+    Raises:
+        AnalysisError: a directory has no records.
+    """
+    for directory in directories:
+        paths = SweepPaths(directory)
+        if not paths.records():
+            raise AnalysisError(f"{directory}: no run records (expected {paths.runs}/*.jsonl)")
+    return ordered(load_frame(directories))
 
 
 def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
-    """Every run once: its settings, how it ended, and where its weights are.
+    """Every run once, as recorded: its settings, how it ended, and where its weights are.
 
-    A run recorded several times counts once: a finished record before a failed one, then the
-    latest. Settings that decide the result are columns: those in ``SHORT`` by their short
-    names, the others by their dotted ones. Further columns: ``status``, the four metrics,
-    ``seconds``, ``error``, ``engine``, ``device``, ``hardware``, ``software``, ``number``,
-    ``id``, ``overrides``, ``weights`` (file name or None) and ``directory``.
+    Of several records of a run the one counts that the store's rule says. Settings that decide
+    the result are columns, by their short names if they have one, else by their dotted ones;
+    whole numbers of which some are missing are ``Int64``. Further columns: ``status``, the four
+    metrics, ``seconds``, ``error``, ``engine``, ``device``, ``hardware``, ``software``,
+    ``number``, ``id`` (as written: files of weights and trajectories know the run by it),
+    ``overrides``, ``weights`` (file name or None) and ``directory``.
     """
     columns: dict[str, list[object]] = {}
+    counting: dict[str, int] = {}  # row of each run's record that counts
     rows = 0
     for directory in directories:
         for entry in read(directory):
-            config = entry.pop("config")
+            identity = entry.pop("identity")
+            row = counting.get(identity)
+            if row is None or supersedes(entry["status"], str(columns["status"][row])):
+                counting[identity] = rows
+            for name, value in entry.pop("config").items():
+                if name.partition(".")[0] in GROUPS:
+                    entry[COLUMNS.get(name, name)] = str(value) if type(value) is list else value
             entry["overrides"] = " ".join(entry["overrides"])
             entry["directory"] = str(directory)
-            for key, value in config.items():
-                if key.partition(".")[0] in SCIENCE:
-                    entry[SHORT.get(key, key)] = str(value) if isinstance(value, list) else value
-            for key, value in entry.items():
-                column = columns.setdefault(key, [])
+            for name, value in entry.items():
+                column = columns.setdefault(name, [])
                 column.extend([None] * (rows - len(column)))
                 column.append(value)
             rows += 1
+    for name in METRICS if rows else (*FIRST, *OUTCOME):
+        columns.setdefault(name, [])
     for column in columns.values():
         column.extend([None] * (rows - len(column)))
-    frame = pd.DataFrame(columns)
-    if frame.empty:
-        return pd.DataFrame(columns=[*SHORT.values(), *OUTCOME])
-    for metric in METRICS:
-        frame[metric] = pd.to_numeric(frame.get(metric, float("nan")))
-    keep = frame.assign(_finished=frame["status"] != FAILED).sort_values(
-        "_finished", kind="stable"
-    )
-    keep = keep.drop_duplicates("id", keep="last").drop(columns="_finished").sort_index()
-    first = [*SHORT.values(), *OUTCOME]
-    rest = [name for name in keep.columns if name not in first]
-    return keep[[name for name in first if name in keep.columns] + rest].reset_index(drop=True)
+    kinds = {name: set(map(type, columns[name])) for name in setting_columns(columns)}
+    whole = [name for name, types in kinds.items() if {NoneType} <= types <= {NoneType, int}]
+    types = {**dict.fromkeys(whole, "Int64"), **dict.fromkeys(METRICS, "float64")}
+    table = pd.DataFrame(columns).astype(types).iloc[sorted(counting.values())]
+    return _with_defaults(table).reset_index(drop=True)
+
+
+def _with_defaults(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of older versions lack later settings: these have the defaults, as for the identity."""
+    lacking = [name for name in setting_columns(runs) if runs[name].isna().any()]
+    for (dataset, model), part in runs.groupby(["dataset", "model"]):
+        for setting in settings_of(dataset, model).values():
+            if setting.column in lacking and setting.default is not None:
+                held = runs[setting.column]
+                missing = held.isna() & runs.index.isin(part.index)
+                runs = runs.assign(**{setting.column: held.mask(missing, setting.default)})
+    return runs.infer_objects()
+
+
+def ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """Runs or cells sorted by their settings; values that do not compare, by their text."""
+
+    def key(column: pd.Series) -> pd.Series:
+        plain = pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
+        return column if plain else column.astype(str)
+
+    by = [name for name in (*setting_columns(table), "id") if name in table]
+    return table.sort_values(by, key=key, kind="stable").reset_index(drop=True)

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynsweep.analysis.columns import DYNAMICAL_SETTINGS, setting_columns, varying
 from dynsweep.config.labels import assignment, number
 
-# Settings that mean nothing at amplitude 1: the static loss holds at all their values.
-DYNAMICAL = ("period", "loss.last_period_static", "loss.counting")
 # Order of preference for axes; y takes the later one.
 PREFERENCE = ("period", "width", "lr", "amplitude")
 
@@ -86,16 +85,11 @@ def log_spaced(values: NDArray[np.float64]) -> bool:
     return unevenness(np.log(values)) < unevenness(values)
 
 
-def settings(cells: pd.DataFrame) -> list[str]:
-    """The setting columns of a table of cells: all before ``seeds``."""
-    return [str(name) for name in cells.columns[: list(cells.columns).index("seeds")]]
-
-
 def swept(cells: pd.DataFrame) -> list[str]:
     """Settings with several values; those that only dynamical runs have, among these."""
     dynamical = cells[cells["amplitude"] != 1]
-    rows = {name: dynamical if name in DYNAMICAL and len(dynamical) else cells for name in cells}
-    return [name for name in settings(cells) if rows[name][name].nunique(dropna=False) > 1]
+    own = varying(dynamical if len(dynamical) else cells)
+    return [name for name in varying(cells) if name in own or name not in DYNAMICAL_SETTINGS]
 
 
 def choose_axes(cells: pd.DataFrame) -> tuple[str | None, str | None]:
@@ -156,8 +150,9 @@ def spread_static(cells: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
     is_static = cells["amplitude"] == 1
     if not is_static.any() or is_static.all():
         return cells
-    free = [name for name in DYNAMICAL if name in swept(cells)]
-    context = [name for name in settings(cells) if name not in ("amplitude", *DYNAMICAL)]
+    free = [name for name in DYNAMICAL_SETTINGS if name in swept(cells)]
+    others = ("amplitude", *DYNAMICAL_SETTINGS)
+    context = [name for name in setting_columns(cells) if name not in others]
     dynamical = cells[~is_static]
     static = cells[is_static].sort_values("seeds", ascending=False, kind="stable")
     static = static.drop_duplicates(context)
@@ -188,7 +183,7 @@ def split(cells: pd.DataFrame, panels: list[str]) -> list[tuple[str, pd.DataFram
 def panel_title(values: dict[str, Any]) -> str:
     """As in ``width = 100, lr = 1``; amplitude 1 says that it is static."""
     if values.get("amplitude") == 1:
-        values = {name: value for name, value in values.items() if name not in DYNAMICAL}
+        values = {name: value for name, value in values.items() if name not in DYNAMICAL_SETTINGS}
     parts = [
         "static (A = 1)" if name == "amplitude" and value == 1 else assignment(name, value)
         for name, value in values.items()

@@ -9,66 +9,116 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dynsweep.analysis.frame import SHORT
-from dynsweep.analysis.grid import DYNAMICAL
-from dynsweep.analysis.statistics import settings
+from dynsweep.analysis import grid
+from dynsweep.analysis.columns import (
+    COLUMNS,
+    DYNAMICAL_SETTINGS,
+    QUANTITIES,
+    mean_column,
+    setting_columns,
+)
+from dynsweep.analysis.errors import AnalysisError
+from dynsweep.store import FINISHED, METRICS
 
 
-class AggregateError(ValueError):
-    """Something asked of the aggregator that the records cannot give; one line."""
-
-
-def column(name: str, known: list[str], option: str) -> str:
+def column(name: str, known: list[str], argument: str) -> str:
     """The column that a short or dotted name means.
 
     Raises:
-        AggregateError: naming the option and what is allowed.
+        AnalysisError: naming the ``argument`` and what is allowed.
     """
-    found = SHORT.get(name, name)
-    if found not in known:
-        raise AggregateError(f"{option}={name}: must be one of {', '.join(known)}")
-    return found
+    short = COLUMNS.get(name, name)
+    if short not in known:
+        raise AnalysisError(f"must be one of {', '.join(known)}", **{argument: name})
+    return short
 
 
-def conditions(text: str, frame: pd.DataFrame, option: str) -> dict[str, Any]:
-    """``period=100,amplitude=20`` as values by column."""
-    wanted: dict[str, Any] = {}
+def quantity(name: str, argument: str = "metric") -> str:
+    """The column of cells that a diagram of one of ``QUANTITIES`` shows.
+
+    Raises:
+        AnalysisError: naming the ``argument`` and what is allowed.
+    """
+    if name not in QUANTITIES:
+        raise AnalysisError(f"must be one of {', '.join(QUANTITIES)}", **{argument: name})
+    return QUANTITIES[name]
+
+
+def obstacle(cells: pd.DataFrame, name: str) -> str:
+    """Why there is no diagram of one of ``QUANTITIES``; empty if there is one."""
+    if not cells[mean_column(QUANTITIES[name])].isna().all():
+        return ""
+    return "no run has a value" if name in METRICS else "no static run (amplitude 1)"
+
+
+def axes(
+    cells: pd.DataFrame, x: str | None = None, y: str | None = None
+) -> tuple[str | None, str | None]:
+    """The axes asked for, short or dotted; those not asked for by the automatic choice.
+
+    Raises:
+        AnalysisError: no setting that varies, or twice the same.
+    """
+    chosen_x, chosen_y = grid.choose_axes(cells) if len(cells) else (None, None)
+    if x is None and y is None:
+        return chosen_x, chosen_y
+    known = grid.swept(cells) or setting_columns(cells)
+    x = None if x is None else column(x, known, "x")
+    y = None if y is None else column(y, known, "y")
+    if x == y:
+        raise AnalysisError("must be two different settings", x=x, y=y)
+    free = [name for name in (chosen_x, chosen_y) if name not in (x, y, None)]
+    if x is None:
+        return (free[0] if free else None), y
+    return x, y if y is not None else (free[-1] if free else None)
+
+
+def conditions(text: str, runs: pd.DataFrame, argument: str) -> dict[str, str]:
+    """``period=100,amplitude=20`` as values by column.
+
+    Raises:
+        AnalysisError: it looks otherwise, or no run has one of the values.
+    """
+    wanted: dict[str, str] = {}
     for part in text.split(","):
         name, equals, value = part.partition("=")
         if not equals:
-            raise AggregateError(f"{option}={text}: must look like period=100,amplitude=20")
-        name = column(name.strip(), settings(frame), option)
-        if not matching(frame, {name: value}).any():
-            values = sorted(frame[name].dropna().unique().tolist())
-            held = ", ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in values)
-            raise AggregateError(f"{option}={text}: no run has {part}; there are {held}")
-        wanted[name] = value
+            raise AnalysisError("must look like period=100,amplitude=20", **{argument: text})
+        short = column(name.strip(), setting_columns(runs), argument)
+        if not matching(runs, {short: value}).any():
+            there = ", ".join(
+                f"{v:g}" if isinstance(v, float) else str(v)
+                for v in sorted(runs[short].dropna().unique().tolist())
+            )
+            raise AnalysisError(f"no run has {part}; there are {there}", **{argument: text})
+        wanted[short] = value
     return wanted
 
 
-def matching(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Which rows have these values; numbers also as text, NaN equal to NaN."""
-    rows = np.ones(len(frame), dtype=bool)
+def matching(table: pd.DataFrame, wanted: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which rows have these values; numbers also as text, missing ones equal to each other."""
+    rows = np.ones(len(table), dtype=bool)
     for name, value in wanted.items():
-        values = frame[name]
-        if isinstance(value, str):
-            if pd.api.types.is_bool_dtype(values):
-                rows &= (values.astype(str).str.lower() == value.strip().lower()).to_numpy()
-            elif pd.api.types.is_numeric_dtype(values):
-                number = pd.to_numeric(value, errors="coerce")
-                rows &= np.isclose(values.to_numpy(float), number, rtol=1e-9, atol=0)
-            else:
-                rows &= (values.astype(str) == value.strip()).to_numpy()
+        values = table[name]
+        if not isinstance(value, str):
+            equal = values.isna() if pd.isna(value) else values == value
+        elif pd.api.types.is_bool_dtype(values):
+            equal = values.astype(str).str.lower() == value.strip().lower()
+        elif pd.api.types.is_numeric_dtype(values):
+            number = pd.to_numeric(value, errors="coerce")
+            held = values.to_numpy(float, na_value=np.nan)
+            equal = pd.Series(np.isclose(held, number, rtol=1e-9, atol=0))
         else:
-            rows &= ((values == value) | (values.isna() & pd.isna(value))).to_numpy()
+            equal = values.astype(str) == value.strip()
+        rows &= equal.to_numpy(bool, na_value=False)
     return rows
 
 
-def static_twin(frame: pd.DataFrame, cell: pd.Series) -> pd.DataFrame:
+def static_twin(table: pd.DataFrame, cell: pd.Series) -> pd.DataFrame:
     """Runs or cells of the static loss with all other settings as in ``cell``."""
-    free = ("amplitude", "seed", *DYNAMICAL)
-    context = {name: cell[name] for name in settings(frame) if name not in free}
-    return frame[matching(frame, {**context, "amplitude": 1})]
+    free = ("amplitude", "seed", *DYNAMICAL_SETTINGS)
+    context = {name: cell[name] for name in setting_columns(table) if name not in free}
+    return table[matching(table, {**context, "amplitude": 1})]
 
 
 def best_cell(cells: pd.DataFrame) -> pd.Series | None:
@@ -82,7 +132,7 @@ def best_cell(cells: pd.DataFrame) -> pd.Series | None:
         table = table[table["amplitude"] != 1]
     if table.empty:
         return None
-    finished = table["completed"] + table["diverged"]
+    finished = table[list(FINISHED)].sum(axis=1)
     table = table[finished == finished.max()]
     order = ["validation_accuracy_mean", "train_accuracy_mean"]
     # Equal means may differ in the last bit.

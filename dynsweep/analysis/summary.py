@@ -9,19 +9,18 @@ from typing import Any
 
 import pandas as pd
 
+from dynsweep.analysis.columns import ACCURACIES, varying
 from dynsweep.analysis.select import best_cell, static_twin
-from dynsweep.analysis.statistics import GAINS, varying
-from dynsweep.config.labels import assignment, seeds_text
-from dynsweep.store.records import COMPLETED, DIVERGED, FAILED
+from dynsweep.config.labels import METRICS, assignment, seeds_text
+from dynsweep.store import COMPLETED, FAILED, STATUSES
 
 WIDTH = 96
-MOST_FAILURES = 10  # told one by one
-TITLES = ("training accuracy", "validation accuracy")
+MOST_FAILURES = 10  # listed one by one
 
 
 @dataclass
 class Summary:
-    """The outcome of :func:`dynsweep.cli.aggregate.aggregate`.
+    """The tables of some runs, and what was written of them.
 
     Attributes:
         runs: one row per run, as in ``results.csv``.
@@ -53,7 +52,7 @@ class Summary:
         status = self.runs["status"].value_counts()
         counts = ", ".join(
             f"{status.get(name, 0):,} {name}"
-            for name in (COMPLETED, DIVERGED, FAILED)
+            for name in STATUSES
             if name == COMPLETED or status.get(name, 0)
         )
         text = f"{len(self.runs):,} run{'s' * (len(self.runs) != 1)}: {counts}"
@@ -67,42 +66,38 @@ class Summary:
         if best is None:
             return []
         dynamical = self.cells["amplitude"] != 1
-        static = static_twin(self.runs, best)
         # Trained at every period of a grid, each seed still counts once.
-        static = static.groupby("seed")[list(GAINS)].mean()
-        rows = []
+        static = static_twin(self.runs, best).groupby("seed")[list(ACCURACIES)].mean()
+        rows = {}
         if len(static.dropna()):
-            rows.append(
-                ["static loss", *(_value(static[m].mean(), static[m].sem()) for m in GAINS)]
-            )
+            rows["static loss"] = [_value(static[m].mean(), static[m].sem()) for m in ACCURACIES]
         if dynamical.any():
-            rows.append(
-                ["best cell", *(_value(best[f"{m}_mean"], best[f"{m}_se"]) for m in GAINS)]
-            )
-        gains = [best[f"{m}_gain"] for m in GAINS]
-        if dynamical.any() and not pd.isna(gains).all():
-            errors = [best[f"{m}_gain_se"] for m in GAINS]
-            rows.append(["gain", *(_value(g, e, "+") for g, e in zip(gains, errors, strict=True))])
-            rows.append(["p (paired t-test)", *(_p(best[f"{m}_gain_p"]) for m in GAINS)])
-            rows.append(["p, corrected", *(_p(best[f"{m}_gain_p_corrected"]) for m in GAINS)])
-        lines = [f"{'':20}{TITLES[0]:>22}{TITLES[1]:>22}"]
-        lines += [f"{name:20}{train:>22}{validation:>22}" for name, train, validation in rows]
+            rows["best cell"] = [_value(best[f"{m}_mean"], best[f"{m}_se"]) for m in ACCURACIES]
+            gains = [f"{m}_gain" for m in ACCURACIES]
+            if best[gains].notna().any():
+                rows["gain"] = [_value(best[gain], best[f"{gain}_se"], "+") for gain in gains]
+                rows["p (paired t-test)"] = [_p(best[f"{gain}_p"]) for gain in gains]
+                rows["p, corrected"] = [_p(best[f"{gain}_p_corrected"]) for gain in gains]
+        rows = {"": [METRICS[m] for m in ACCURACIES], **rows}
+        lines = [
+            f"{name:20}{train:>22}{validation:>22}" for name, (train, validation) in rows.items()
+        ]
         if dynamical.any():
-            names = [n for n in varying(self.cells) if n not in ("period", "amplitude")]
-            told = ", ".join(assignment(n, best[n]) for n in ("period", "amplitude", *names))
+            names = dict.fromkeys(["period", "amplitude", *varying(self.cells)])
+            values = ", ".join(assignment(name, best[name]) for name in names)
             lines += textwrap.wrap(
-                f"Best cell: {told} (highest validation accuracy of {dynamical.sum():,})", WIDTH
+                f"Best cell: {values} (highest validation accuracy of {dynamical.sum():,})", WIDTH
             )
         return ["", *lines, ""]
 
     def _failures(self) -> list[str]:
         """The runs that raised, and why."""
         failed = self.runs[self.runs["status"] == FAILED]
-        names = [*varying(self.runs), *(["seed"] if self.runs["seed"].nunique() > 1 else [])]
+        names = varying(self.runs)
         lines = []
         for _, run in failed.head(MOST_FAILURES).iterrows():
-            told = ", ".join(assignment(name, run[name]) for name in dict.fromkeys(names))
-            line = f"Failed: {told or run['id']}: {run['error']}"
+            values = ", ".join(assignment(name, run[name]) for name in names)
+            line = f"Failed: {values or run['id']}: {run['error']}"
             lines.append(textwrap.shorten(line, 2 * WIDTH, placeholder=" ..."))
         if len(failed) > MOST_FAILURES:
             lines.append(f"{len(failed) - MOST_FAILURES:,} more failed runs: see results.csv")
@@ -114,8 +109,8 @@ class Summary:
         for path in self.files:
             suffixes.setdefault(path.stem, []).append(path.suffix[1:])
         names = [
-            f"{stem}.{found[0]}" if len(found) == 1 else f"{stem}.{{{','.join(found)}}}"
-            for stem, found in suffixes.items()
+            f"{stem}.{forms[0]}" if len(forms) == 1 else f"{stem}.{{{','.join(forms)}}}"
+            for stem, forms in suffixes.items()
         ]
         wrapped = textwrap.wrap(
             "  ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ",

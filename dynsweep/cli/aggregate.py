@@ -8,32 +8,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dynsweep.analysis import decisions as regions
-from dynsweep.analysis import grid, select
-from dynsweep.analysis.columns import (
-    ACCURACIES,
-    QUANTITIES,
-    result_columns,
-    setting_columns,
-    varying,
-)
+from dynsweep.analysis import select
+from dynsweep.analysis.columns import ACCURACIES, QUANTITIES, result_columns
 from dynsweep.analysis.errors import AnalysisError
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
 from dynsweep.analysis.summary import Summary
-from dynsweep.data import load
-from dynsweep.figures import style
-from dynsweep.store import SweepPaths, load_weights
+from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from dynsweep.figures import SweepTables
 
 DEFAULT_METRICS = (*ACCURACIES, *(f"gain_{name}" for name in ACCURACIES))
 FORMATS = ("png", "pdf", "svg")
-MOST_PICTURES = 12  # of decision regions
-
-Axes = tuple[str | None, str | None]
 
 
 def aggregate(
@@ -93,9 +81,10 @@ def aggregate(
         write_csv(table, paths.cells),
     ]
     if figures:
-        for name, figure in _figures(shown, drawn, axes, metrics, wanted, summary):
-            for form in formats:
-                summary.files.append(style.save(figure, paths.directory / f"{name}.{form}"))
+        from dynsweep.figures import SweepTables
+
+        tables = SweepTables(shown, drawn, *axes, wanted, summary.notes)
+        summary.files += _draw(tables, metrics, formats, paths.directory)
     if html and len(runs):
         from dynsweep.page.page import write_page
 
@@ -111,88 +100,14 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
     return path
 
 
-def _figures(
-    runs: pd.DataFrame,
-    table: pd.DataFrame,
-    axes: Axes,
-    metrics: Sequence[str],
-    wanted: Sequence[dict[str, str]],
-    summary: Summary,
-) -> Iterator[tuple[str, Figure]]:
-    """Figures with their names; what cannot be drawn is noted in the summary."""
-    yield from _diagrams(table, axes, metrics, summary)
-    chosen = _chosen(regions.drawable(runs), table, wanted, summary)
-    figure = _decision_regions(chosen, summary) if len(chosen) else None
-    if figure is not None:
-        yield "decision_regions", figure
+def _draw(
+    tables: SweepTables, metrics: Sequence[str], formats: Sequence[str], directory: Path
+) -> Iterator[Path]:
+    """Write the figures that apply, of the diagrams only those of the ``metrics``."""
+    from dynsweep.figures import FIGURES, file_name, style
 
-
-def _diagrams(
-    table: pd.DataFrame, axes: Axes, metrics: Sequence[str], summary: Summary
-) -> Iterator[tuple[str, Figure]]:
-    from dynsweep.figures.layout import MAX_PANELS
-    from dynsweep.figures.lines import line_plot
-    from dynsweep.figures.phase_diagram import phase_diagram
-
-    names = [name for name in axes if name is not None]
-    if not names:
-        summary.notes.append("No phase diagram: no setting but the seed was swept.")
-        return
-    if len(names) == 2:
-        panels = grid.panel_settings(table, names)
-        count = len(grid.split(grid.spread_static(table, panels), panels))
-        if count > MAX_PANELS and not grid.is_search(table, panels):
-            summary.notes.append(
-                f"Figures show the first {MAX_PANELS} of {count} panels ({', '.join(panels)}); "
-                f"choose others with dynsweep-aggregate --where {panels[0]}=..."
-            )
-    for metric in metrics:
-        if obstacle := select.obstacle(table, metric):
-            summary.notes.append(f"No diagram of {metric}: {obstacle}.")
-            continue
-        draw = phase_diagram if len(names) == 2 else line_plot
-        name = metric if metric.startswith("gain_") else f"phase_diagram_{metric}"
-        yield name, draw(table, QUANTITIES[metric], *names)
-
-
-def _chosen(
-    runs: pd.DataFrame, table: pd.DataFrame, wanted: Sequence[dict[str, str]], summary: Summary
-) -> pd.DataFrame:
-    """The runs whose decision regions are drawn: typical ones of the best cells that fit."""
-    keys = [name for name in setting_columns(runs) if name != "seed"]
-    if not wanted:
-        best = select.best_cell(table)
-        return regions.static_and_best(runs, best, keys) if best is not None else runs.head(0)
-    chosen = []
-    for request in wanted:
-        fitting = runs[select.matching(runs, request)]
-        best = select.best_cell(cells(fitting)) if len(fitting) else None
-        if best is None:
-            words = ",".join(f"{name}={value}" for name, value in request.items())
-            summary.notes.append(f"No decision regions of {words}: no saved weights in the plane.")
-        else:
-            chosen.append(regions.typical_runs(regions.of_cell(fitting, best, keys), []))
-    return pd.concat(chosen) if chosen else runs.head(0)
-
-
-def _decision_regions(runs: pd.DataFrame, summary: Summary) -> Figure | None:
-    """One figure of these runs; None where the weights of none are to be had."""
-    from dynsweep.figures.captions import shared
-    from dynsweep.figures.decision_regions import Picture, decision_regions
-
-    pictures, settings = [], regions.recorded_settings(runs)
-    for _, run in runs.head(MOST_PICTURES).iterrows():
-        try:
-            weights = load_weights(run["directory"], run["weights"])[run["id"]]
-        except OSError as error:
-            summary.notes.append(
-                f"No decision regions of run {run['id']}: {error.strerror}, {error.filename}"
-            )
-            continue
-        data = load(settings[run["id"]].dataset)
-        predict = regions.predictor(settings[run["id"]], weights)
-        title = regions.title(run, varying(runs))
-        pictures.append(Picture(title, predict, data.train_inputs, data.train_labels))
-    if not pictures:
-        return None
-    return decision_regions(pictures, ", ".join(shared(cells(runs), ("period", "amplitude"))))
+    left_out = {file_name(name) for name in QUANTITIES if name not in metrics}
+    for name, draw in FIGURES.items():
+        if name not in left_out and (figure := draw(tables)) is not None:
+            for form in formats:
+                yield style.save(figure, directory / f"{name}.{form}")

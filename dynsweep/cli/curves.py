@@ -98,46 +98,47 @@ def _draw_run(
     run: pd.Series, steps: pd.DataFrame, output: Path, suffix: str, span: Span | None
 ) -> Iterator[Path]:
     """What was recorded of one run in time, and its bouncing."""
-    from dynsweep.figures.bifurcation import draw_bifurcation
-    from dynsweep.figures.trajectory import draw_trajectory, present
+    from dynsweep.figures import style
+    from dynsweep.figures.bifurcation import bifurcation
+    from dynsweep.figures.trajectory import present, trajectory
 
     lr, period = float(run["lr"]), float(run["period"])
     if present(steps):
         zoom = span or interesting(steps, lr, period)
-        stem = output / f"trajectory{suffix}"
-        yield from draw_trajectory(steps, stem, lr, _title(run), zoom, period=period)
+        figure = trajectory(steps, lr, _title(run), zoom, period=period)
+        yield from style.save_all(figure, output / f"trajectory{suffix}")
     if set(steps.columns) >= NEEDED:
-        stem = output / f"bifurcation{suffix}"
-        yield from draw_bifurcation(steps, stem, lr, _title(run), period=period, span=span)
+        ax = bifurcation(steps, lr, period=period, span=span)
+        figure = style.title(ax, "Bouncing and curvature", _title(run))
+        yield from style.save_all(figure, output / f"bifurcation{suffix}")
 
 
 def _draw_decisions(
     run: pd.Series, settings: RunConfig, output: Path, suffix: str, span: Span | None
 ) -> Iterator[Path]:
     """Decision regions of one run at the steps where its weights were recorded."""
-    from dynsweep.figures.decision_strip import Moment, animate_decisions, draw_decision_strip
+    from dynsweep.figures import style
+    from dynsweep.figures.decision_strip import decision_strip, save_animation, snapshot
 
-    snapshots = load_snapshots(run["directory"], run["snapshots"], run["id"])
-    moments = [
-        Moment(step, predictor(settings, weights))
-        for step, weights in sorted(snapshots.items())
+    recorded = load_snapshots(run["directory"], run["snapshots"], run["id"])
+    data = load(settings.dataset)
+    snapshots = [
+        snapshot(step, predictor(settings, weights), data.train_inputs, data.train_labels)
+        for step, weights in sorted(recorded.items())
         if span is None or span[0] <= step <= span[1]
     ]
-    if len(snapshots) < 2 or not moments:
+    if len(recorded) < 2 or not snapshots:
         return
-    data = load(settings.dataset)
-    places = np.unique(np.linspace(0, len(moments) - 1, STRIP).round().astype(int))
-    shown = [moments[place] for place in places]
-    samples = data.train_inputs, data.train_labels
-    yield from draw_decision_strip(
-        shown, *samples, output / f"decision_strip{suffix}", _title(run)
-    )
-    yield animate_decisions(moments, *samples, output / f"decisions{suffix}.gif", _title(run))
+    places = np.unique(np.linspace(0, len(snapshots) - 1, STRIP).round().astype(int))
+    figure = decision_strip([snapshots[place] for place in places], _title(run))
+    yield from style.save_all(figure, output / f"decision_strip{suffix}")
+    yield save_animation(snapshots, output / f"decisions{suffix}.gif", _title(run))
 
 
 def _draw_threshold(table: pd.DataFrame, output: Path, curves: Curves) -> None:
     """The table, the exponents and the figure of the threshold."""
-    from dynsweep.figures.threshold import draw_threshold
+    from dynsweep.figures import style
+    from dynsweep.figures.threshold import threshold
 
     curves.files.append(write_csv(table, output / "threshold.csv"))
     bouncing = table.dropna(subset=["sharpness"])
@@ -146,4 +147,4 @@ def _draw_threshold(table: pd.DataFrame, output: Path, curves: Curves) -> None:
     if len(bouncing):
         constant = [name for name in ("period", "amplitude") if table[name].nunique() == 1]
         title = ", ".join(assignment(name, table[name].iloc[0]) for name in constant)
-        curves.files += draw_threshold(bouncing, output / "threshold", title)
+        curves.files += style.save_all(threshold(bouncing, title), output / "threshold")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from dynsweep.cli.aggregate_command import Parser
+from dynsweep.cli.parser import Parser
 
 EXAMPLES = """\
 examples:
@@ -16,9 +16,9 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options; settings are named short (``lr``) or in full (``optimizer.lr``)."""
-    made = Parser(
+    command = Parser(
         prog="dynsweep-trajectory",
         description="Draw what observe=... recorded along the runs of a directory: class weights, "
         "loss and its change, accuracy, sharpness and neural tangent kernel in time; change of "
@@ -27,43 +27,39 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("directories", nargs="+", metavar="DIR", help="of a run or of a sweep")
-    made.add_argument("--output", metavar="DIR", help="where to write (default: DIR)")
-    made.add_argument(
+    command.add_argument("directories", nargs="+", metavar="DIR", help="of a run or of a sweep")
+    command.add_argument("--output", metavar="DIR", help="where to write (default: DIR)")
+    command.add_argument(
         "--run",
         metavar="NAME=VALUE,...",
         action="append",
         default=[],
         help="draw runs with these values; may be repeated (default: the first six)",
     )
-    made.add_argument("--from", dest="first", type=float, metavar="STEP", help="start of the zoom")
-    made.add_argument("--to", dest="last", type=float, metavar="STEP", help="end of the zoom")
-    return made
+    command.add_argument(
+        "--from", dest="first", type=float, metavar="STEP", help="start of the zoom"
+    )
+    command.add_argument("--to", dest="last", type=float, metavar="STEP", help="end of the zoom")
+    return command
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Exit status: 0, or 2 for an option that does not fit the records."""
-    made = parser()
-    options = made.parse_intermixed_args(arguments)
+    command = parser()
+    options = command.parse_intermixed_args(arguments)
     span = None
     if options.first is not None or options.last is not None:
         if options.first is None or options.last is None or options.first >= options.last:
-            made.error(f"--from={options.first} --to={options.last}: give both, in this order")
+            command.error(f"--from={options.first} --to={options.last}: give both, in this order")
         span = (options.first, options.last)
     if options.output and len(options.directories) > 1:
-        made.error(f"--output={options.output}: takes one DIR")
-    from dynsweep.analysis.select import AggregateError
+        command.error(f"--output={options.output}: takes one DIR")
     from dynsweep.cli.curves import draw
 
-    for name in options.directories:
-        directory = Path(name)
-        output = Path(options.output or directory)
-        try:
-            curves = draw(directory, output, options.run, span)
-        except AggregateError as error:
-            made.error(str(error))
-        except OSError as error:
-            made.error(f"{error.filename}: {error.strerror}")
+    for directory in options.directories:
+        output = options.output or directory
+        with command.one_line():
+            curves = draw(Path(directory), Path(output), options.run, span)
         for note in curves.notes:
             sys.stdout.write(note + "\n")
         files = "  ".join(sorted({path.name for path in curves.files}))

@@ -1,4 +1,4 @@
 """The report page: one HTML file with interactive diagrams and the table of runs.
 
-runs and cells (frames) -> payload (compact JSON) -> page (Jinja2, Plotly, a little JavaScript)
+runs and cells (tables) -> payload (compact JSON) -> page (Jinja2, Plotly, a little JavaScript)
 """

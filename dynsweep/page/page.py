@@ -19,52 +19,49 @@ from dynsweep.page.payload import payload
 from dynsweep.page.pictures import decision_sprite, trajectories, typical_rows
 from dynsweep.store.files import replacing
 
-NAME = "report.html"
+SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
 MOST_BYTES = 6_000_000
 PICTURES = {"sprite": "decision regions", "trajectories": "trajectories"}
 
 
 def write_page(
     directories: Sequence[str | Path],
-    frame: pd.DataFrame,
+    runs: pd.DataFrame,
     cells: pd.DataFrame,
     axes: Sequence[str | None],
-    output: Path,
-) -> tuple[Path, list[str]]:
-    """Write ``report.html`` into ``output``.
+    path: Path,
+) -> list[str]:
+    """Write the page into the file ``path``.
 
     Args:
         directories: of the sweep, as they were aggregated.
-        frame: runs.
+        runs: as :func:`dynsweep.analysis.frame.load_runs` gives them.
         cells: statistics over seeds.
         axes: settings for the diagram's axes at first.
-        output: an existing directory.
 
     Returns:
-        The file, and notes on what was left out of it.
+        Notes on what was left out of it.
     """
-    frame = frame.reset_index(drop=True)
-    known = payload(frame, cells, axes)
+    content = payload(runs, cells, axes)
     notes = []
-    if known["whole"]:
-        typical = typical_rows(frame, [axis["name"] for axis in known["axes"]])
-        known["sprite"] = decision_sprite(frame, typical)
-        known["trajectories"] = trajectories(frame, typical)
+    if content["runs"]:
+        typical = typical_rows(runs, [axis["name"] for axis in content["axes"]])
+        content["sprite"] = decision_sprite(runs, typical)
+        content["trajectories"] = trajectories(runs, typical)
     else:
         notes.append("The report page shows cells, not runs: there are too many.")
-    text = _render(directories, frame, known)
+    text = _render(directories, runs, content)
     for name, words in PICTURES.items():
-        if len(text.encode()) > MOST_BYTES and known.get(name):
-            known[name] = None
+        if len(text.encode()) > MOST_BYTES and content.get(name):
+            content[name] = None
             notes.append(f"The report page is without {words}: they are too large.")
-            text = _render(directories, frame, known)
-    path = output / NAME
+            text = _render(directories, runs, content)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
-    return path, notes
+    return notes
 
 
-def _render(directories: Sequence[str | Path], frame: pd.DataFrame, known: dict[str, Any]) -> str:
+def _render(directories: Sequence[str | Path], runs: pd.DataFrame, content: dict[str, Any]) -> str:
     import jinja2
     from plotly.offline import get_plotlyjs
 
@@ -73,14 +70,14 @@ def _render(directories: Sequence[str | Path], frame: pd.DataFrame, known: dict[
     template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
     # Base64 of compressed text cannot close a script element, whatever it holds.
     return template.render(
-        title=_title(known),
+        title=_title(content),
         style=(files / "page.css").read_text(encoding="utf-8"),
-        script=(files / "page.js").read_text(encoding="utf-8"),
+        script="\n".join((files / name).read_text(encoding="utf-8") for name in SCRIPTS),
         plotly=_packed(get_plotlyjs()),
-        data=_packed(json.dumps(known, separators=(",", ":"), allow_nan=False)),
-        facts=_facts(directories, frame),
-        counts={name: count for name, count in known["counts"].items() if count},
-        fixed=known["fixed"],
+        data=_packed(json.dumps(content, separators=(",", ":"), allow_nan=False)),
+        facts=_facts(directories, runs),
+        counts={name: count for name, count in content["counts"].items() if count},
+        fixed=content["fixed"],
         commands=_commands(directories),
     )
 
@@ -89,24 +86,24 @@ def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
 
 
-def _title(known: dict[str, Any]) -> str:
-    names = [axis["label"].partition(" (")[0] for axis in known["axes"]]
+def _title(content: dict[str, Any]) -> str:
+    names = [axis["label"].partition(" (")[0] for axis in content["axes"]]
     if not names:
         return "dynsweep"
     first = ", ".join(names[:-1])
     return f"Sweep of {first} and {names[-1]}" if first else f"Sweep of {names[-1]}"
 
 
-def _facts(directories: Sequence[str | Path], frame: pd.DataFrame) -> dict[str, str]:
+def _facts(directories: Sequence[str | Path], runs: pd.DataFrame) -> dict[str, str]:
     """What the runs were made with, where, when, and how long it took."""
-    facts = {"directory": ", ".join(str(one) for one in directories)}
+    facts = {"directory": ", ".join(map(str, directories))}
     for column in ("software", "hardware", "device", "engine"):
-        if column in frame:
-            facts[column] = "; ".join(sorted({str(one) for one in frame[column].dropna()}))
-    if "finished" in frame and frame["finished"].notna().any():
-        first, last = frame["finished"].dropna().min(), frame["finished"].dropna().max()
+        if column in runs:
+            facts[column] = "; ".join(sorted(map(str, runs[column].dropna().unique())))
+    if "finished" in runs and runs["finished"].notna().any():
+        first, last = runs["finished"].dropna().min(), runs["finished"].dropna().max()
         facts["recorded"] = str(first) if first == last else f"{first} to {last}"
-    facts["training time"] = f"{duration(float(frame['seconds'].fillna(0).sum()))} in all"
+    facts["training time"] = f"{duration(float(runs['seconds'].sum()))} in all"
     facts["page written by"] = f"dynsweep {dynsweep.__version__}"
     return facts
 
@@ -115,16 +112,13 @@ def _commands(directories: Sequence[str | Path]) -> list[str]:
     """The command lines of the sweeps, as far as Hydra recorded them."""
     from omegaconf import OmegaConf
 
-    found = []
+    commands = []
     for directory in directories:
-        for name in ("multirun.yaml", ".hydra/hydra.yaml"):
-            path = Path(directory) / name
-            if not path.exists():
-                continue
-            hydra = OmegaConf.select(OmegaConf.load(path), "hydra.overrides")
-            if hydra is not None:
-                words = [*(hydra.hydra or []), *(hydra.task or [])]
-                kept = [word for word in words if not str(word).startswith("hydra.mode=")]
-                found.append(shlex.join(["dynsweep", *map(str, kept)]))
-            break
-    return found
+        places = [Path(directory, name) for name in ("multirun.yaml", ".hydra/hydra.yaml")]
+        path = next((path for path in places if path.exists()), None)
+        hydra = OmegaConf.select(OmegaConf.load(path), "hydra.overrides") if path else None
+        if hydra is not None:
+            words = [str(word) for word in (*(hydra.hydra or []), *(hydra.task or []))]
+            kept = [word for word in words if not word.startswith("hydra.mode=")]
+            commands.append(shlex.join(["dynsweep", *kept]))
+    return commands

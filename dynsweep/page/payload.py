@@ -4,84 +4,105 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.statistics import GAINS, settings, varying
+from dynsweep.analysis.columns import QUANTITIES, mean_column, setting_columns, varying
+from dynsweep.analysis.statistics import with_gains
 from dynsweep.config import labels
-from dynsweep.store.records import COMPLETED, DIVERGED, FAILED, METRICS
+from dynsweep.store import FAILED, STATUSES
 
-STATUSES = (COMPLETED, DIVERGED, FAILED)
-# What can be shown in the diagram, in words.
+# What the diagram can show, in words.
 SHOWN = {
-    **labels.METRICS,
-    **{f"gain_{name}": f"gain in {labels.METRICS[name]}" for name in GAINS},
-    "seconds": "seconds per run",
-}
-MOST_RUNS = 50_000  # beyond this a row of the page is a cell
+    name: labels.METRICS[name] if name in labels.METRICS
+    else f"gain in {labels.METRICS[name.removeprefix('gain_')]}"
+    for name in QUANTITIES
+} | {"seconds": "seconds per run"}  # fmt: skip
+MOST_RUNS = 50_000  # beyond this the page has cells alone
 
 
-def payload(
-    frame: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None]
-) -> dict[str, Any]:
-    """Everything but the figures.
+def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None]) -> dict[str, Any]:
+    """Everything but the pictures.
 
     Args:
-        frame: runs, as :func:`dynsweep.analysis.frame.load_frame` gives them.
+        runs: as :func:`dynsweep.analysis.frame.load_runs` gives them.
         cells: as :func:`dynsweep.analysis.statistics.cells`.
         axes: settings for the diagram's axes at first.
 
     Returns:
-        ``axes`` (swept settings: name, words, sorted values, whether log-spaced), ``fixed``
-        (the other settings), ``rows`` (columns: index of each swept setting's value, seed,
-        status, metrics rounded to 5 digits, gains, seconds, tokens of the command), ``tokens``
-        (of all commands, once each), ``errors`` (by row), ``counts`` (by status).
+        ``axes`` (swept settings: name, words, sorted values, whether log-spaced), ``start``
+        (places of the first two), ``fixed`` (the other settings), ``shown`` (quantities in
+        words), ``cells`` (columns: ``at``, the index of each swept setting's value, counts of
+        runs, and ``of`` each quantity mean, standard error and number of values), ``runs``
+        (columns: index of the cell, seed, status, quantities, tokens of the command; None if
+        they are too many), ``tokens`` (of all commands, once each), ``errors`` (by run),
+        ``counts`` (by status).
     """
-    swept = [name for name in varying(frame) if name != "seed"]
-    scales = [_axis(name, frame, cells) for name in swept]
-    whole = len(frame) <= MOST_RUNS
-    rows = _with_gains(frame, swept) if whole else _of_cells(cells)
-    tokens, commands = _commands(rows) if whole else ([], [])
-    columns: dict[str, Any] = {
-        "at": [
-            _places(rows[name], axis["values"]) for name, axis in zip(swept, scales, strict=True)
-        ],
-        "seed": rows["seed"].tolist() if whole else [],
-        "status": [STATUSES.index(one) for one in rows["status"]],
-        **{name: _rounded(rows[name]) for name in SHOWN},
-        "command": commands,
-    }
-    if not whole:
-        columns["runs"] = cells["seeds"].tolist()
-        columns["error"] = {n: _rounded(cells[f"{n}_se"]) for n in METRICS}
-    failed = np.flatnonzero((frame["status"] == FAILED) & whole)
-    status = frame["status"].value_counts()
+    swept = [name for name in varying(runs) if name != "seed"]
+    described = [_axis(name, runs) for name in swept]
+    numbers = cells[swept].assign(cell=np.arange(len(cells)))
+    runs = with_gains(runs)
+    runs["cell"] = runs[swept].merge(numbers, on=swept, how="left")["cell"] if swept else 0
+    status = runs["status"].value_counts()
+    tokens, commands = _commands(runs["overrides"]) if len(runs) <= MOST_RUNS else ([], [])
+    columns = {**QUANTITIES, "seconds": "seconds"}
     return {
-        "axes": scales,
+        "axes": described,
         "start": [swept.index(name) for name in axes if name in swept],
         "fixed": {
-            n: _plain(frame[n].iloc[0]) for n in settings(frame) if n not in (*swept, "seed")
+            name: _plain(runs[name].iloc[0])
+            for name in setting_columns(runs)
+            if name not in (*swept, "seed")
         },
         "shown": SHOWN,
         "statuses": STATUSES,
-        "rows": columns,
+        "cells": {
+            "at": [_places(cells[axis["name"]], axis["values"]) for axis in described],
+            **{name: cells[column].tolist() for name, column in _COUNTS.items()},
+            "of": _statistics(runs, cells),
+        },
+        "runs": None if len(runs) > MOST_RUNS else {
+            "cell": runs["cell"].tolist(),
+            "seed": runs["seed"].tolist(),
+            "status": [STATUSES.index(name) for name in runs["status"]],
+            **{name: _rounded(runs[column]) for name, column in columns.items()},
+            "command": commands,
+        },
         "tokens": tokens,
-        "errors": {int(row): str(frame["error"].iloc[row]) for row in failed},
+        "errors": {
+            int(row): str(runs["error"].iloc[row])
+            for row in np.flatnonzero(runs["status"] == FAILED) if len(runs) <= MOST_RUNS
+        },
         "counts": {name: int(status.get(name, 0)) for name in STATUSES},
-        "whole": whole,
+    }  # fmt: skip
+
+
+_COUNTS = {"runs": "seeds", "diverged": "diverged", "failed": "failed"}
+
+
+def _statistics(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[str, list[Any]]]:
+    """Of each quantity what the table of cells says; of the seconds, which it lacks, the same."""
+    groups = runs.groupby("cell")
+    values = {
+        name: (cells[mean_column(column)], cells[f"{column}_se"], groups[column].count())
+        for name, column in QUANTITIES.items()
+    }
+    seconds = groups["seconds"]
+    values["seconds"] = seconds.mean(), seconds.sem(), seconds.count()
+    return {
+        name: {"mean": _rounded(mean), "error": _rounded(error), "count": count.tolist()}
+        for name, (mean, error, count) in values.items()
     }
 
 
-def _axis(name: str, frame: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
-    scale = grid.scale(frame[name])
-    values: list[Any] = [_plain(value) for value in scale.values]
-    if frame[name].isna().any():
-        values.append(None)
-    model = frame["model"].iloc[0] if "model" in frame else "mlp"
+def _axis(name: str, runs: pd.DataFrame) -> dict[str, Any]:
+    scale = grid.scale(runs[name])
+    values = [_plain(value) for value in scale.values] + [None] * bool(runs[name].isna().any())
+    model = runs["model"].iloc[0] if "model" in runs else "mlp"
     return {
         "name": name,
         "label": labels.axis_label(name, model),
@@ -92,33 +113,14 @@ def _axis(name: str, frame: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]
     }
 
 
-def _with_gains(frame: pd.DataFrame, swept: list[str]) -> pd.DataFrame:
-    """Runs with their gain over the static run of the same seed and other settings."""
-    context = [n for n in (*swept, "seed") if n not in ("amplitude", *grid.DYNAMICAL)]
-    static = frame[frame["amplitude"] == 1].groupby(context, dropna=False)[list(GAINS)].mean()
-    twin = frame[context].merge(static.reset_index(), on=context, how="left")
-    # Differences of decimal fractions that should be equal differ in the last bits.
-    gains = {f"gain_{n}": np.round(frame[n].to_numpy() - twin[n].to_numpy(), 10) for n in GAINS}
-    return frame.assign(**gains)
-
-
-def _of_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """A row for each cell that looks like a run: its means."""
-    status = np.where(cells["completed"] > 0, COMPLETED, DIVERGED)
-    status = np.where(cells["completed"] + cells["diverged"] > 0, status, FAILED)
-    means = {name: cells[f"{name}_mean"] for name in METRICS}
-    gains = {f"gain_{name}": cells[f"{name}_gain"] for name in GAINS}
-    return cells.assign(status=status, seconds=math.nan, **means, **gains)
-
-
 def _places(column: pd.Series, values: list[Any]) -> list[int]:
-    known = {value: place for place, value in enumerate(values)}
-    return [known[_plain(value)] for value in column]
+    places = {value: place for place, value in enumerate(values)}
+    return [places[_plain(value)] for value in column]
 
 
 def _plain(value: Any) -> Any:
     """A value that JSON has; whole floats as integers, missing ones as ``None``."""
-    if value is None or value != value:
+    if pd.isna(value):
         return None
     if isinstance(value, bool | np.bool_):
         return bool(value)
@@ -129,14 +131,16 @@ def _plain(value: Any) -> Any:
 
 
 def _rounded(column: pd.Series) -> list[float | None]:
-    return [float(f"{v:.5g}") if math.isfinite(v) else None for v in column.astype(float)]
+    """Five digits; differences that should be zero differ from it in the last bits."""
+    values = column.astype(float).mask(column.abs() < 1e-14, 0.0)
+    return [float(f"{v:.5g}") if math.isfinite(v) else None for v in values]
 
 
-def _commands(frame: pd.DataFrame) -> tuple[list[str], list[list[int]]]:
+def _commands(overrides: Iterable[str]) -> tuple[list[str], list[list[int]]]:
     """Words of all commands, quoted for a shell, and each run's command in places of words."""
-    known: dict[str, int] = {}
-    commands = []
-    for text in frame["overrides"] if "overrides" in frame else [""] * len(frame):
-        words = [word for word in str(text).split(" ") if word]
-        commands.append([known.setdefault(shlex.quote(word), len(known)) for word in words])
-    return list(known), commands
+    tokens: dict[str, int] = {}
+    commands = [
+        [tokens.setdefault(shlex.quote(word), len(tokens)) for word in text.split()]
+        for text in overrides
+    ]
+    return list(tokens), commands

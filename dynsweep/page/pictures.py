@@ -85,7 +85,7 @@ def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 
 def _palette() -> list[int]:
     """No class, then the classes' colours."""
-    colours = ["#dddddd", *style.CLASSES]
+    colours = ["#dddddd", *style.COLOURS]
     return [int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)]
 
 

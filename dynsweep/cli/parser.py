@@ -1,0 +1,30 @@
+"""What the commands that read records share: errors of one line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from dynsweep.analysis.errors import AnalysisError
+from dynsweep.errors import DynsweepError
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors take one line, those of the records included."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+    @contextmanager
+    def one_line(self) -> Iterator[None]:
+        """Ends the command with status 2 where what was asked for does not fit the records."""
+        try:
+            yield
+        except AnalysisError as error:
+            self.error(error.text("--"))
+        except DynsweepError as error:
+            self.error(str(error))
+        except OSError as error:
+            self.error(f"{error.filename}: {error.strerror}")
