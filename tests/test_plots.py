@@ -13,11 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from sweeps import AMPLITUDES, PERIODS, SHARED, plane, record, run, sweep, write
+from runs import make_run
+from sweeps import AMPLITUDES, PERIODS, SHARED, plane, record, sweep, write
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.decisions import predictor
-from dynsweep.analysis.frame import load_frame
+from dynsweep.analysis.decisions import Predict, predictor, recorded_settings
+from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
 from dynsweep.cli.aggregate import aggregate
 from dynsweep.config import flatten
@@ -27,12 +28,12 @@ from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.figures import FIGURES, SweepTables
 from dynsweep.figures.lines import line_panels
 from dynsweep.figures.phase_diagram import phase_panel, phase_panels
-from dynsweep.store import COMPLETED, METRICS, Record, Store, write_weights
+from dynsweep.store import COMPLETED, METRICS, Record, Store, load_weights, write_weights
 from dynsweep.training.driver import train
 
 
 def table(directory: Path) -> pd.DataFrame:
-    return cells(load_frame([directory]))
+    return cells(load_runs([directory]))
 
 
 def mesh(ax: Axes) -> QuadMesh:
@@ -288,11 +289,11 @@ def test_twelve_panels_with_marks_do_not_overlap(tmp_path: Path) -> None:
 
 
 def test_every_figure_of_the_registry_draws_or_says_why_not(trained: Path, tmp_path: Path) -> None:
-    frame = load_frame([trained])
+    frame = load_runs([trained])
     tables = SweepTables(frame, cells(frame), "period", "amplitude")
     assert all(isinstance(draw(tables), Figure) for draw in FIGURES.values())
     assert tables.notes == []
-    frame = load_frame([sweep(tmp_path, {"seed": range(2)})])
+    frame = load_runs([sweep(tmp_path, {"seed": range(2)})])
     tables = SweepTables(frame, cells(frame))
     assert [draw(tables) for draw in FIGURES.values()] == [None] * len(FIGURES)
     assert tables.notes == ["No phase diagram: no setting but the seed was swept."]
@@ -324,7 +325,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six short real trainings with their weights."""
     directory = tmp_path_factory.mktemp("trained")
     points = [{"amplitude": a, "period": 50, "seed": s} for a in (1, 20, 40) for s in (0, 1)]
-    runs = tuple(run(steps=300, **point) for point in points)
+    runs = tuple(make_run(steps=300, **point) for point in points)
     outcome = train(Batch(runs), ReferenceEngine(), "cpu")
     records = [
         Record(
@@ -333,23 +334,29 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [],
             flatten(one),
             COMPLETED,
-            {name: float(getattr(outcome.metrics, name)[number]) for name in METRICS},
+            {name: float(outcome.metrics[name][number]) for name in METRICS},
         )
         for number, one in enumerate(runs)
     ]
     store = Store(directory)
     weights = write_weights([one.id for one in records], outcome.weights)
-    name = store.attach("weights", ".npz", weights)
+    name = store.attach(store.paths.weights, ".npz", weights)
     store.append(records, {**SHARED, "weights": name})
     store.close()
     return directory
 
 
+def predict_of(row: pd.Series) -> Predict:
+    weights = load_weights(row["directory"], row["weights"])[row["id"]]
+    return predictor(recorded_settings(row.to_frame().T)[row["id"]], weights)
+
+
 def test_saved_weights_predict_with_the_recorded_accuracy(trained: Path) -> None:
-    frame = load_frame([trained])
+    frame = load_runs([trained])
+    settings = recorded_settings(frame)
     for _, row in frame.iterrows():
-        data = load(run().dataset)
-        predict = predictor(row, (2,), 3)
+        data = load(settings[row["id"]].dataset)
+        predict = predict_of(row)
         for part in ("train", "validation"):
             inputs, labels_ = getattr(data, f"{part}_inputs"), getattr(data, f"{part}_labels")
             right = (predict(inputs) == labels_).mean()
@@ -377,7 +384,7 @@ def test_decision_regions_show_static_and_best(
     edge = image.get_extent()[1]
     axis = np.linspace(-edge, edge, len(shown))
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    assert np.array_equal(shown.ravel(), predictor(row, (2,), 3)(points))
+    assert np.array_equal(shown.ravel(), predict_of(row)(points))
     assert len(best.collections[0].get_offsets()) == 300
     # Regions and points of one class are of one hue.
     pale = image.to_rgba(np.arange(3))[:, :3]

@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 from test_plots import overlaps
 
 from dynsweep.figures import style
 from dynsweep.figures.bifurcation import bifurcation
-from dynsweep.figures.decision_strip import Moment, animate_decisions, decision_strip
+from dynsweep.figures.decision_regions import Picture
+from dynsweep.figures.decision_strip import decision_strip, save_animation, snapshot
 from dynsweep.figures.threshold import threshold
 from dynsweep.figures.trajectory import broken, present, trajectory
 
@@ -150,18 +152,20 @@ def test_the_threshold_over_learning_rate_and_width() -> None:
         threshold(runs.assign(sharpness=np.nan), "")
 
 
-def half_plane(angle: float) -> Moment:
+def half_plane(angle: float, points: NDArray[np.float64], labels: NDArray[np.int64]) -> Picture:
     """A model that parts the plane along a line at ``angle`` degrees."""
     across = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
-    return Moment(int(angle), lambda points: (points @ across > 0).astype(np.int64))
+    return snapshot(
+        int(angle), lambda inputs: (inputs @ across > 0).astype(np.int64), points, labels
+    )
 
 
 def test_decision_regions_in_time() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform(-1, 1, (60, 2))
     labels = (points[:, 0] > 0).astype(np.int64)
-    moments = [half_plane(angle) for angle in (0, 90, 180)]
-    figure = decision_strip(moments, points, labels, "H = 20")
+    snapshots = [half_plane(angle, points, labels) for angle in (0, 90, 180)]
+    figure = decision_strip(snapshots, "H = 20")
     assert [axis.get_title().split("\n")[0] for axis in figure.axes] == [
         "t = 0", "t = 90", "t = 180"
     ]  # fmt: skip
@@ -171,15 +175,15 @@ def test_decision_regions_in_time() -> None:
     assert right == [1, 0, 0]
     assert overlaps(figure) == []
     for count in (1, 6, 8):
-        assert overlaps(decision_strip(moments[:1] * count, points, labels, "H = 20")) == []
+        assert overlaps(decision_strip(snapshots[:1] * count, "H = 20")) == []
     with pytest.raises(ValueError, match="1 to 8"):
-        decision_strip([], points, labels, "")
+        decision_strip([])
 
 
 def test_the_animation_has_a_frame_per_moment(tmp_path: Path) -> None:
     points = np.array([[1.0, 1], [-1, -1]])
-    moments = [half_plane(angle) for angle in (0, 90, 180)]
-    path = animate_decisions(moments, points, np.array([0, 1]), tmp_path / "a.gif", "", fps=10)
+    snapshots = [half_plane(angle, points, np.array([0, 1])) for angle in (0, 90, 180)]
+    path = save_animation(snapshots, tmp_path / "a.gif", fps=10)
     assert [one.name for one in tmp_path.iterdir()] == ["a.gif"]
     with Image.open(path) as gif:
         durations = []
@@ -189,5 +193,5 @@ def test_the_animation_has_a_frame_per_moment(tmp_path: Path) -> None:
     # Equal frames at the end become one that stays.
     assert len(durations) >= 3
     assert sum(durations) == 7 * 100
-    with pytest.raises(ValueError, match="no moments"):
-        animate_decisions([], points, np.array([0, 1]), path, "")
+    with pytest.raises(ValueError, match="0 snapshots"):
+        save_animation([], path)

@@ -17,16 +17,20 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
-from dynsweep.analysis.statistics import GAINS
-from dynsweep.figures import decision_regions
+from dynsweep.analysis.columns import QUANTITIES
+from dynsweep.figures.decision_regions import regions_of_sweep
 from dynsweep.figures.diagram import diagram
 from dynsweep.figures.tables import SweepTables
-from dynsweep.store import METRICS
 
-__all__ = ["FIGURES", "SweepTables"]
+__all__ = ["FIGURES", "SweepTables", "file_name"]
+
+
+def file_name(metric: str) -> str:
+    """The name in ``FIGURES`` of a metric's diagram."""
+    return metric if metric.startswith("gain_") else f"phase_diagram_{metric}"
+
 
 FIGURES: dict[str, Callable[[SweepTables], Figure | None]] = {
-    **{f"phase_diagram_{name}": partial(diagram, metric=name) for name in METRICS},
-    **{f"gain_{name}": partial(diagram, metric=f"gain_{name}") for name in GAINS},
-    "decision_regions": decision_regions.of_sweep,
+    **{file_name(metric): partial(diagram, metric=metric) for metric in QUANTITIES},
+    "decision_regions": regions_of_sweep,
 }

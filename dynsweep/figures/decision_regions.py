@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -13,54 +14,45 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dynsweep.analysis import decisions
-from dynsweep.analysis.decisions import Picture
+from dynsweep.analysis.columns import setting_columns, varying
+from dynsweep.analysis.decisions import Predict, half_side
 from dynsweep.analysis.select import best_cell, matching
-from dynsweep.analysis.statistics import cells, settings, varying
+from dynsweep.analysis.statistics import cells
+from dynsweep.data import load
 from dynsweep.figures import layout, style
 from dynsweep.figures.captions import shared
 from dynsweep.figures.tables import SweepTables
+from dynsweep.store import load_weights
 
 PIXELS = 320  # of the plane, along each side
-MARGIN = 0.15  # of the data's extent, around it
 
 
-def of_sweep(tables: SweepTables) -> Figure | None:
-    """Draw the runs that the user wants to see, or the static loss beside the best cell."""
-    chosen = _chosen_runs(tables)
-    swept = varying(pd.DataFrame(chosen)) if len(chosen) > 1 else []
-    pictures = []
-    for run in chosen[: layout.MAX_PANELS]:
-        try:
-            pictures.append(decisions.picture(run, swept))
-        except OSError as error:
-            tables.note(
-                f"No decision regions of run {run['id']}: {error.strerror}, {error.filename}"
-            )
-    if not pictures:
-        return None
-    facts = shared(cells(pd.DataFrame(chosen)), without=("period", "amplitude"))
-    return decision_regions(pictures, ", ".join(facts))
+@dataclass(frozen=True)
+class Picture:
+    """One trained model to be shown.
 
+    Attributes:
+        title: settings and accuracies.
+        predict: class of each point, ``(points, 2) -> (points,)``; -1 where there is none.
+        points: training inputs ``(samples, 2)``.
+        labels: their classes ``(samples,)``.
+    """
 
-def _chosen_runs(tables: SweepTables) -> list[pd.Series]:
-    """A typical run of the best cell among those that each request allows; without requests of
-    the best of all, and before it the static one."""
-    runs = decisions.drawable(tables.runs)
-    keys = [name for name in settings(tables.runs) if name != "seed"]
-    if not tables.decisions:
-        best = best_cell(tables.cells)
-        return [] if best is None else decisions.static_and_best(runs, best, keys)
-    chosen = []
-    for request in tables.decisions:
-        fitting = runs[matching(runs, request)]
-        best = best_cell(cells(fitting)) if len(fitting) else None
-        if best is None:
-            words = ",".join(f"{name}={value}" for name, value in request.items())
-            tables.note(f"No decision regions of {words}: no saved weights in the plane.")
-            continue
-        of_best = matching(fitting, {name: best[name] for name in keys})
-        chosen.append(decisions.typical_run(fitting[of_best]))
-    return chosen
+    title: str
+    predict: Predict
+    points: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return int(self.labels.max()) + 1
+
+    def predicted(self, extent: float) -> NDArray[np.int64]:
+        """Class at every pixel of the square from -extent to extent, ``(PIXELS, PIXELS)``."""
+        ticks = np.linspace(-extent, extent, PIXELS)
+        plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
+        return self.predict(plane).reshape(PIXELS, PIXELS)
 
 
 @style.styled
@@ -75,10 +67,10 @@ def decision_regions(
     """Draw 1 to 12 pictures side by side.
 
     Args:
-        pictures: what to show, each with a function that predicts.
+        pictures: what to show.
         facts: what they have in common.
         title: of the figure.
-        columns: pictures in a row; chosen by default.
+        columns: pictures in a row, 8 at most; chosen by default.
         figure: an empty one to draw in.
 
     Returns:
@@ -91,11 +83,18 @@ def decision_regions(
         titles, "$x_1$", "$x_2$", columns=columns, square=True, figure=figure
     )
     extent = max(half_side(picture.points) for picture in pictures)
-    classes = max(count_classes(picture) for picture in pictures)
+    classes = max(picture.classes for picture in pictures)
     for ax, picture in zip(axes, pictures, strict=True):
         region_panel(picture, extent=extent, classes=classes, ax=ax)
     style.title(figure, title, facts)
-    layout.legend(figure, _class_handles(classes), columns=3)
+    handles = [
+        Line2D(
+            [], [], linestyle="none", marker="o", markersize=5, color=colour,
+            markeredgecolor=style.INK, markeredgewidth=0.4, label=f"class {index}",
+        )
+        for index, colour in enumerate(_colours(classes)[: len(style.COLOURS)])
+    ]  # fmt: skip
+    layout.legend(figure, handles, columns=3)
     return figure
 
 
@@ -117,19 +116,16 @@ def region_panel(
     """
     ax = ax if ax is not None else Figure().subplots()
     extent = extent or half_side(picture.points)
-    classes = classes or count_classes(picture)
+    classes = classes or picture.classes
     colours = _colours(classes)
     # Points in full colour on the paler colour of their region.
     pale = [tuple(0.45 * np.array(to_rgb(colour)) + 0.55) for colour in colours]
     side = (-extent, extent)
     ax.imshow(
-        predicted(picture, extent),
-        origin="lower",
-        extent=(*side, *side),
+        picture.predicted(extent), origin="lower", extent=(*side, *side), interpolation="nearest",
         cmap=ListedColormap(pale).with_extremes(under="white"),
         norm=BoundaryNorm(np.arange(classes + 1) - 0.5, classes),
-        interpolation="nearest",
-    )
+    )  # fmt: skip
     ax.scatter(
         picture.points[:, 0], picture.points[:, 1], s=3.5 * layout.inches(ax)[0],
         c=[colours[label] for label in picture.labels], edgecolor=style.INK, linewidth=0.35,
@@ -139,33 +135,46 @@ def region_panel(
     return ax
 
 
-def half_side(points: NDArray[np.float64]) -> float:
-    """Half the side of the square that is shown, for training inputs ``(samples, 2)``."""
-    return float(np.abs(points).max()) * (1 + MARGIN)
-
-
-def count_classes(picture: Picture) -> int:
-    """Classes of a picture's points."""
-    return int(picture.labels.max()) + 1
-
-
-def predicted(picture: Picture, extent: float) -> NDArray[np.int64]:
-    """Class at every pixel of the square from -extent to extent, ``(PIXELS, PIXELS)``."""
-    ticks = np.linspace(-extent, extent, PIXELS)
-    plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-    return picture.predict(plane).reshape(PIXELS, PIXELS)
-
-
-def _class_handles(classes: int) -> list[Line2D]:
-    """Legend entries of the first classes."""
-    return [
-        Line2D(
-            [], [], linestyle="none", marker="o", markersize=5, color=colour,
-            markeredgecolor=style.INK, markeredgewidth=0.4, label=f"class {i}",
-        )
-        for i, colour in enumerate(_colours(classes)[: len(style.COLOURS)])
-    ]  # fmt: skip
-
-
 def _colours(classes: int) -> list[str]:
     return [style.COLOURS[label % len(style.COLOURS)] for label in range(classes)]
+
+
+def regions_of_sweep(tables: SweepTables) -> Figure | None:
+    """Draw the runs that the user wants to see, or the static loss beside the best cell."""
+    runs = _chosen(tables)
+    settings = decisions.recorded_settings(runs) if len(runs) else {}
+    pictures = []
+    for _, run in runs.head(layout.MAX_PANELS).iterrows():
+        try:
+            weights = load_weights(run["directory"], run["weights"])[run["id"]]
+        except OSError as error:
+            tables.note(
+                f"No decision regions of run {run['id']}: {error.strerror}, {error.filename}"
+            )
+            continue
+        data = load(settings[run["id"]].dataset)
+        predict = decisions.predictor(settings[run["id"]], weights)
+        title = decisions.title(run, varying(runs))
+        pictures.append(Picture(title, predict, data.train_inputs, data.train_labels))
+    if not pictures:
+        return None
+    return decision_regions(pictures, ", ".join(shared(cells(runs), ("period", "amplitude"))))
+
+
+def _chosen(tables: SweepTables) -> pd.DataFrame:
+    """The runs that are drawn: typical ones of the best cells that fit the requests."""
+    runs = decisions.drawable(tables.runs)
+    keys = [name for name in setting_columns(runs) if name != "seed"]
+    if not tables.decisions:
+        best = best_cell(tables.cells)
+        return decisions.static_and_best(runs, best, keys) if best is not None else runs.head(0)
+    chosen = [runs.head(0)]
+    for request in tables.decisions:
+        fitting = runs[matching(runs, request)]
+        best = best_cell(cells(fitting)) if len(fitting) else None
+        if best is None:
+            words = ",".join(f"{name}={value}" for name, value in request.items())
+            tables.note(f"No decision regions of {words}: no saved weights in the plane.")
+        else:
+            chosen.append(decisions.typical_runs(decisions.of_cell(fitting, best, keys), []))
+    return pd.concat(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.figures.captions import obstacle
+from dynsweep.analysis.select import obstacle
 from dynsweep.figures.layout import MAX_PANELS
 from dynsweep.figures.lines import line_panels
 from dynsweep.figures.phase_diagram import phase_panels
@@ -14,8 +14,7 @@ from dynsweep.figures.tables import SweepTables
 
 def diagram(tables: SweepTables, metric: str) -> Figure | None:
     """Draw a metric, or its gain over the static loss, over what was swept."""
-    cells, x, y = tables.cells, tables.x, tables.y
-    axes = [name for name in (x, y) if name is not None]
+    cells, axes = tables.cells, [name for name in (tables.x, tables.y) if name is not None]
     if not axes:
         tables.note("No phase diagram: no setting but the seed was swept.")
         return None

@@ -10,8 +10,9 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from dynsweep.analysis.columns import QUANTITIES
 from dynsweep.figures import style
-from dynsweep.figures.captions import GAIN, column
+from dynsweep.figures.captions import GAIN
 from dynsweep.store import DIVERGED, FAILED
 
 SIGNIFICANT = 0.05
@@ -19,30 +20,30 @@ MISSING, INSIGNIFICANT = "missing", "not significant"
 HATCHED: dict[str, Any] = {
     "facecolor": style.MISSING, "edgecolor": style.HATCH, "hatch": "////", "linewidth": 0
 }  # fmt: skip
-# Keywords of plot(), legend included.
-MARKS: dict[str, dict[str, Any]] = {
-    FAILED: {
-        "marker": "^", "markersize": 6, "markeredgewidth": 0.7, "markerfacecolor": "white",
-        "markeredgecolor": style.INK, "linestyle": "none", "label": "a run failed",
-    },
-    DIVERGED: {
-        "marker": "X", "markersize": 6, "markeredgewidth": 0.7, "markerfacecolor": "white",
-        "markeredgecolor": style.INK, "linestyle": "none", "label": "a run diverged",
-    },
-    INSIGNIFICANT: {
-        "marker": "o", "markersize": 4, "markeredgewidth": 0.3, "markerfacecolor": style.INK,
-        "markeredgecolor": "white", "linestyle": "none",
-        "label": "not significant at 5 % (paired t-test, Benjamini-Hochberg)",
-    },
-}  # fmt: skip
+
+
+def _look(marker: str, label: str, size: float = 6, edge: float = 0.7) -> dict[str, Any]:
+    return {
+        "marker": marker, "label": label, "linestyle": "none", "markersize": size,
+        "markeredgewidth": edge, "markerfacecolor": "white", "markeredgecolor": style.INK,
+    }  # fmt: skip
+
+
+# Keywords of plot(), also for legends.
+MARKS = {
+    FAILED: _look("^", "a run failed"),
+    DIVERGED: _look("X", "a run diverged"),
+    INSIGNIFICANT: _look("o", "not significant at 5 % (paired t-test, Benjamini-Hochberg)", 4, 0.3)
+    | {"markerfacecolor": style.INK, "markeredgecolor": "white"},
+}
 
 
 def marked(cells: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
     """For each mark that some cells have, which of them."""
     flags = {name: cells[name] > 0 for name in (FAILED, DIVERGED)}
     if metric.startswith(GAIN):
-        flags[INSIGNIFICANT] = cells[f"{column(metric)}_p_corrected"] > SIGNIFICANT
-    return {name: cells_marked for name, cells_marked in flags.items() if cells_marked.any()}
+        flags[INSIGNIFICANT] = cells[f"{QUANTITIES[metric]}_p_corrected"] > SIGNIFICANT
+    return {name: which for name, which in flags.items() if which.any()}
 
 
 def handles(names: Collection[str]) -> list[Artist]:

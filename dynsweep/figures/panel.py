@@ -13,8 +13,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from dynsweep.analysis import grid
+from dynsweep.analysis.columns import QUANTITIES, mean_column
 from dynsweep.figures import style
-from dynsweep.figures.captions import column
 from dynsweep.figures.layout import inches, starts_static
 from dynsweep.figures.marks import HATCHED, INSIGNIFICANT, MARKS, MISSING, marked
 from dynsweep.store import DIVERGED, FAILED
@@ -57,7 +57,7 @@ class Panel:
         if self.sparse:
             self._draw_points(metric, norm, cmap)
             return set()
-        values = self._matrix(self.cells[column(metric)])
+        values = self._matrix(self.cells[mean_column(QUANTITIES[metric])])
         if np.isnan(values).any():
             whole = Rectangle((0, 0), 1, 1, transform=self.ax.transAxes, zorder=0, **HATCHED)
             self.ax.add_patch(whole)
@@ -93,7 +93,7 @@ class Panel:
         self.ax.set_facecolor(style.MISSING)
         self.ax.scatter(
             self.xs.at(self.cells[self.x]), self.ys.at(self.cells[self.y]), s=26,
-            c=self.cells[column(metric)].to_numpy(float), norm=norm, cmap=cmap,
+            c=self.cells[mean_column(QUANTITIES[metric])].to_numpy(float), norm=norm, cmap=cmap,
             edgecolor=style.INK, linewidth=0.4,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
+from dynsweep.analysis.columns import QUANTITIES, mean_column
 from dynsweep.config import DATASETS, labels
 from dynsweep.figures import captions, layout, marks, style
 from dynsweep.figures.captions import GAIN
@@ -32,7 +33,7 @@ def phase_panels(
 
     Args:
         cells: table of :func:`dynsweep.analysis.statistics.cells`; settings first.
-        metric: one of the four metrics, or ``gain_`` and an accuracy.
+        metric: one of ``dynsweep.analysis.columns.QUANTITIES``.
         x: setting of the horizontal axis, a column of ``cells``.
         y: setting of the vertical axis.
         figure: an empty one to draw in.
@@ -130,7 +131,7 @@ class _Colours(NamedTuple):
 
 
 def _colours(table: pd.DataFrame, metric: str) -> _Colours:
-    values = table[captions.column(metric)].to_numpy(float)
+    values = table[mean_column(QUANTITIES[metric])].to_numpy(float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if metric.startswith(GAIN):
