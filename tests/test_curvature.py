@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
+from by_hand import advance
+from torch import Tensor, nn
 from torch.nn import functional
 
 from dynsweep.config import (
@@ -31,10 +32,13 @@ from dynsweep.curvature.ntk import chosen
 from dynsweep.data import load
 from dynsweep.engines import choose
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.reference import ReferenceEngine, ReferenceSession
+from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.loss import sample_losses
-from dynsweep.store.trajectories import load_snapshots, load_trajectories
-from dynsweep.training.driver import train
+from dynsweep.store import load_snapshots, load_trajectories
+from dynsweep.training.checkpoints import Checkpoint
+from dynsweep.training.driver import Preempted, train
+from dynsweep.training.probe import Probe, measure
+from dynsweep.training.schedules import Schedule
 
 
 def make_run(width: int = 6, **changes: Any) -> RunConfig:
@@ -49,10 +53,18 @@ def make_run(width: int = 6, **changes: Any) -> RunConfig:
     return replace(run, **changes)
 
 
-def trained(*runs: RunConfig, steps: int = 25) -> ReferenceSession:
-    session = ReferenceEngine().begin(Batch(runs), "cpu")
-    session.advance(steps)
-    return session
+def trained(*runs: RunConfig, steps: int = 25) -> tuple[Probe, Tensor]:
+    """A probe at the weights of that step, and the class weights then ``(runs, classes)``."""
+    session, probe = ReferenceEngine().begin(Batch(runs), "cpu"), Probe(Batch(runs), "cpu")
+    advance(session, steps, *runs)
+    probe.load(session)
+    return probe, Schedule(Batch(runs), "cpu").class_weights(steps)[0]
+
+
+def full(hessian: Hessian, runs: int) -> Tensor:
+    """``(runs, size, size)``, a product for every column."""
+    columns = torch.eye(hessian.size, dtype=torch.float64)
+    return torch.stack([hessian @ unit.expand(runs, -1) for unit in columns], dim=-1)
 
 
 def several() -> tuple[RunConfig, ...]:
@@ -93,27 +105,26 @@ def flat(weights: dict[str, Any], run: int) -> Any:
 def test_hessian_and_lanczos_against_all_eigenvalues() -> None:
     """Each run's own Hessian, from autograd on an independent loss, to 1e-8."""
     runs = several()
-    session = trained(*runs)
-    weights = session.weights()
-    found = session.sharpness(session.step, count=3, tolerance=1e-12)
+    probe, g = trained(*runs)
+    weights = probe.network.weights()
+    found = probe.sharpness(g, count=3, tolerance=1e-12)
     assert found.order < 60
     for k, run in enumerate(runs):
-        hessian = torch.autograd.functional.hessian(
-            plain_loss(run, weights, session.step), flat(weights, k)
-        )
+        hessian = torch.autograd.functional.hessian(plain_loss(run, weights, 25), flat(weights, k))
         values = torch.linalg.eigvalsh(hessian).flip(0)[:3]
         torch.testing.assert_close(found.values[k], values, rtol=1e-8, atol=1e-10)
     assert float(found.residuals.max()) < 1e-10
-    session_hessian = Hessian(session.whole_loss(session.step), list(session.params.values()))
-    whole = torch.linalg.eigvalsh(session_hessian.full()).flip(1)[:, :3]
+    hessians = Hessian(probe.loss(g), list(probe.network.params.values()))
+    whole = torch.linalg.eigvalsh(full(hessians, 3)).flip(1)[:, :3]
     torch.testing.assert_close(found.values, whole, rtol=1e-8, atol=1e-10)
 
 
 def test_curvature_of_the_weighted_loss_against_differences_of_its_gradient() -> None:
-    session = trained(make_run())
-    loss = plain_loss(session.run, session.weights(), 25)
-    hessian = Hessian(session.whole_loss(25), list(session.params.values()))
-    params = list(session.params.values())
+    probe, g = trained(make_run())
+    network = probe.network
+    loss = plain_loss(make_run(), network.weights(), 25)
+    params = list(network.params.values())
+    hessian = Hessian(probe.loss(g), params)
     generator = torch.Generator().manual_seed(1)
     parts = [torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in params]
     # Only along real weights: padding stays 0.
@@ -123,32 +134,31 @@ def test_curvature_of_the_weighted_loss_against_differences_of_its_gradient() ->
     for sign in (1, -1):
         for param, part in zip(params, parts, strict=True):
             param.data += sign * 1e-6 * part
-        vector = flat(session.weights(), 0).requires_grad_()
+        vector = flat(network.weights(), 0).requires_grad_()
         (gradient,) = torch.autograd.grad(loss(vector), vector)
         gradients.append(gradient)
         for param, part in zip(params, parts, strict=True):
             param.data -= sign * 1e-6 * part
     numeric = (gradients[0] - gradients[1]) / 2e-6
     shaped, at = {}, 0
-    for name, param in session.params.items():
+    for name, param in network.params.items():
         shaped[name], at = (
             product[:, at : at + param[0].numel()].view(param.shape),
             at + param[0].numel(),
         )
-    ours = flat({k: v.numpy() for k, v in session.model.unpack(shaped).items()}, 0)
+    ours = flat({k: v.numpy() for k, v in network.model.unpack(shaped).items()}, 0)
     torch.testing.assert_close(ours, numeric, rtol=1e-5, atol=1e-7)
 
 
 def test_batched_as_single() -> None:
     runs = several()
-    together = trained(*runs)
+    together, g = trained(*runs)
     for k, run in enumerate(runs):
-        alone = trained(run)
-        for static in (False, True):
-            options: dict[str, Any] = {"static": static, "order": 10}
+        alone, own = trained(run)
+        for weights, single in ((g, own), (None, None)):
             torch.testing.assert_close(
-                together.sharpness(25, **options).values[k],
-                alone.sharpness(25, **options).values[0],
+                together.sharpness(weights, order=10).values[k],
+                alone.sharpness(single, order=10).values[0],
             )
         samples = chosen(load(run.dataset).train_labels, 5, "balanced")
         torch.testing.assert_close(together.ntk(samples)[k], alone.ntk(samples)[0])
@@ -182,13 +192,13 @@ def test_lanczos_on_hard_matrices() -> None:
 
 
 def test_ntk_against_the_explicit_jacobian() -> None:
-    session = trained(*several())
-    data = load(session.run.dataset)
+    probe, _ = trained(*several())
+    data = load(make_run().dataset)
     samples = chosen(data.train_labels, 8, "balanced")
     np.testing.assert_array_equal(np.bincount(data.train_labels[samples]), [3, 3, 2])
-    theta = session.ntk(samples)
+    theta = probe.ntk(samples)
     for k in range(3):
-        weights = {n: torch.as_tensor(v[k]) for n, v in session.weights().items()}
+        weights = {n: torch.as_tensor(v[k]) for n, v in probe.network.weights().items()}
         inputs = torch.as_tensor(data.train_inputs[samples])
 
         def logits(w1: Any, b1: Any, w2: Any, b2: Any, inputs: Any = inputs) -> Any:
@@ -213,8 +223,8 @@ def test_sharpness_against_curvlinops() -> None:
     from scipy.sparse.linalg import eigsh
 
     run = make_run(width=10, loss=LossConfig(amplitude=1.0))
-    session = trained(run)
-    data, weights = load(run.dataset), session.weights()
+    probe, _ = trained(run)
+    data, weights = load(run.dataset), probe.network.weights()
     model = nn.Sequential(nn.Linear(2, 10), nn.ReLU(), nn.Linear(10, 3)).double()
     with torch.no_grad():
         for param, name in zip(model.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
@@ -223,7 +233,7 @@ def test_sharpness_against_curvlinops() -> None:
     params = list(model.parameters())
     operator = curvlinops.HessianLinearOperator(model, nn.CrossEntropyLoss(), params, [batch])
     (value,) = eigsh(operator.to_scipy(), k=1, which="LA", return_eigenvectors=False)
-    ours = session.sharpness(25, static=True, tolerance=1e-10).values[0, 0]
+    ours = probe.sharpness(tolerance=1e-10).values[0, 0]
     np.testing.assert_allclose(float(ours), value, rtol=1e-7)
 
 
@@ -253,7 +263,7 @@ def test_everything_is_recorded_alike_with_every_engine(precision: str) -> None:
     if precision == "float64":
         values = {}
         for step in (29, 30):
-            session.advance(step - session.step)
+            advance(session, step - session.step, *runs)
             weights = session.weights()
             values[step] = [
                 float(plain_loss(run, weights, step)(flat(weights, k)))
@@ -265,7 +275,8 @@ def test_everything_is_recorded_alike_with_every_engine(precision: str) -> None:
             record["loss_change"], np.subtract(values[30], values[29]), rtol=1e-6, atol=1e-12
         )
         mean = np.mean([record[f"train_accuracy_{k}"] for k in range(3)], axis=0)
-        np.testing.assert_allclose(mean, session.evaluate().train_accuracy)
+        measured = measure(session, Probe(Batch(runs), "cpu"))
+        np.testing.assert_allclose(mean, measured["train_accuracy"])
 
 
 def test_observing_changes_nothing() -> None:
@@ -303,46 +314,72 @@ def test_mean_squared_error() -> None:
     torch.testing.assert_close(losses, torch.tensor([[20 / 3, 0.0]]))
     run = make_run(loss=LossConfig("mean_squared_error", period=20, amplitude=5.0))
     assert choose(run, "cpu").name == "reference"
-    session = trained(run, steps=7)
+    probe, class_weights = trained(run, steps=7)
     data = load(run.dataset)
     inputs, labels = torch.as_tensor(data.train_inputs), torch.as_tensor(data.train_labels)
-    weights = {n: torch.as_tensor(v[0]) for n, v in session.weights().items()}
+    weights = {n: torch.as_tensor(v[0]) for n, v in probe.network.weights().items()}
     outputs = (
         functional.relu(inputs @ weights["w1"] + weights["b1"]) @ weights["w2"] + weights["b2"]
     )
     squares = ((outputs - functional.one_hot(labels)) ** 2).mean(dim=1)
     g = torch.tensor([1 + 4 * (1 - abs(2 * 7 / 20 - 1)), 1, 1], dtype=torch.float64)
     expected = ((3 * g / g.sum())[labels] * squares).mean()
-    torch.testing.assert_close(session.loss(7)[0], expected, rtol=1e-12, atol=0)
-    np.testing.assert_allclose(session.evaluate().train_loss[0], float(squares.mean()))
+    torch.testing.assert_close(probe.loss(class_weights)[0], expected, rtol=1e-12, atol=0)
+    np.testing.assert_allclose(probe.metrics()["train_loss"][0], float(squares.mean()))
 
 
 def test_learning_rate_from_sharpness() -> None:
     """A step is a fraction of 2 / sharpness, within its bounds; a state continues."""
-    schedule = ScheduleConfig("sharpness", fraction=0.4, every=5, lowest=0.01, highest=100)
-    run = make_run(optimizer=OptimizerConfig(lr=0.5, schedule=schedule))
-    assert choose(run, "cpu").name == "reference"
-    session = ReferenceEngine().begin(Batch((run,)), "cpu")
-    session.advance(10)
-    sharpness = float(session.sharpness(10, order=10).values[0, 0])
+    changes = ScheduleConfig("sharpness", fraction=0.4, every=5, lowest=0.01, highest=100)
+    run = make_run(optimizer=OptimizerConfig(lr=0.5, schedule=changes))
+    batch = Batch((run,))
+    session, schedule = choose(run, "cpu").begin(batch, "cpu"), Schedule(batch, "cpu")
+    probe = Probe(batch, "cpu")
+    schedule.advance(session, 10)
+    probe.load(session)
+    g = schedule.class_weights(10)[0]
+    sharpness = float(probe.sharpness(g, order=10).values[0, 0])
     before = flat(session.weights(), 0)
     vector = before.clone().requires_grad_()
     loss = plain_loss(run, session.weights(), 10)
     (gradient,) = torch.autograd.grad(loss(vector), vector)
-    saved = session.state()
-    session.advance(1)
+    schedule.advance(session, 1)
     moved = flat(session.weights(), 0)
     torch.testing.assert_close(moved, before - 0.8 / sharpness * gradient, rtol=1e-9, atol=1e-12)
-    session.advance(7)
-    other = ReferenceEngine().begin(Batch((run,)), "cpu")
-    other.restore(10, saved)
-    other.advance(8)
+    saved = session.state() | schedule.state()  # between two measurements
+    schedule.advance(session, 7)
+    other, again = choose(run, "cpu").begin(batch, "cpu"), Schedule(batch, "cpu")
+    other.restore(11, saved)
+    again.restore(saved)
+    again.advance(other, 7)
     torch.testing.assert_close(
         flat(other.weights(), 0), flat(session.weights(), 0), rtol=0, atol=0
     )
-    bounded = replace(
-        run, optimizer=OptimizerConfig(lr=0.5, schedule=replace(schedule, highest=1.5))
+    bounded = make_run(optimizer=OptimizerConfig(lr=0.5, schedule=replace(changes, highest=1.5)))
+    schedule = Schedule(Batch((bounded,)), "cpu")
+    schedule.advance(choose(bounded, "cpu").begin(Batch((bounded,)), "cpu"), 1)
+    assert float(schedule.rates(1, 1)[0, 0]) == 0.75
+
+
+def test_a_training_that_follows_the_sharpness_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """Stopped between two measurements: the present rates are part of what is saved."""
+    changes = ScheduleConfig("sharpness", fraction=0.4, every=17, highest=100)
+    batch = Batch(
+        tuple(
+            replace(run, optimizer=OptimizerConfig(lr=0.5, schedule=changes)) for run in several()
+        )
     )
-    session = ReferenceEngine().begin(Batch((bounded,)), "cpu")
-    session.advance(1)
-    assert float(session.rate[0]) == 1.5
+    engine = choose(batch.first, "cpu")
+    whole = train(batch, engine, "cpu")
+
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path, ["a", "b", "c"], engine.name, 0)
+
+    with pytest.raises(Preempted):
+        train(batch, engine, "cpu", checkpoint=checkpoint(), stop=lambda: True)
+    saved = checkpoint().load()
+    assert saved is not None
+    assert saved.step % 17 != 0
+    resumed = train(batch, engine, "cpu", checkpoint=checkpoint())
+    for name, value in whole.weights.items():
+        np.testing.assert_array_equal(resumed.weights[name], value)

@@ -1,4 +1,4 @@
-"""Products with the Hessian of every run's loss at once, and the full Hessian of small models."""
+"""Products with the Hessian of every run's loss at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class Hessian:
 
     def __init__(self, losses: Tensor, params: Sequence[Tensor]) -> None:
         self.params = list(params)
-        self.runs = len(losses)
         gradients = torch.autograd.grad(losses.sum(), self.params, create_graph=True)
         self.gradient = _flat(gradients)
         self.size = self.gradient.shape[1]
@@ -38,15 +37,6 @@ class Hessian:
             inner, self.params, retain_graph=True, materialize_grads=True
         )
         return _flat(products)
-
-    def full(self) -> Tensor:
-        """``(runs, size, size)``, a product for every column: for small models."""
-        columns = []
-        for k in range(self.size):
-            unit = torch.zeros_like(self.gradient)
-            unit[:, k] = 1
-            columns.append(self @ unit)
-        return torch.stack(columns, dim=-1)
 
 
 def _flat(values: Sequence[Tensor]) -> Tensor:

@@ -9,8 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CHOICES = ("first", "balanced")
-
 
 def chosen(labels: NDArray[np.int64], count: int, choice: str) -> NDArray[np.int64]:
     """The samples that the kernel is of.

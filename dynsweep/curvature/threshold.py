@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-WINDOW = 16  # steps
+WINDOW = 16  # steps; a multiple of 8: quarters hold as many rises as falls
 # Of the loss: a bounce that is seen in a plot. Rounding in float32 is below 1e-6, and rectified
 # units that switch on or off make the loss ring at 1e-6 to 1e-4, the longer the nearer to 2 / lr,
 # so that a lower level puts the onset earlier: in four runs (H = 10 to 40, T = 500, A = 20) the
@@ -48,13 +48,9 @@ def onset(
     *,
     loss: ArrayLike | None = None,
     level: float = LEVEL,
-    window: int = WINDOW,
-    drift: bool = True,
 ) -> Onset:
     """The first of :func:`onsets`; two NaN if there is none."""
-    every = onsets(
-        step, loss_change, sharpness, loss=loss, level=level, window=window, drift=drift
-    )
+    every = onsets(step, loss_change, sharpness, loss=loss, level=level)
     return every[0] if every else NO_ONSET
 
 
@@ -65,17 +61,15 @@ def onsets(
     *,
     loss: ArrayLike | None = None,
     level: float = LEVEL,
-    window: int = WINDOW,
-    drift: bool = True,
 ) -> list[Onset]:
     """Every start of bouncing, in the order of time.
 
     The bounce at t is b(t) = (c(t) - (c(t-1) + c(t+1)) / 2) / 2 with c = ``loss_change``: what
     alternates in c, without the drift of a loss that changes smoothly, which hides the start of
     bouncing in the sign of c itself. Bouncing starts at the first step t0 such that, over the
-    consecutive steps t0, t0 + 1, ..., t0 + window - 1 at which b is known,
+    consecutive steps t0, t0 + 1, ..., t0 + WINDOW - 1 at which b is known,
 
-    * b changes sign at every step (``window - 1`` alternations),
+    * b changes sign at every step,
     * its magnitude is above the level at every step,
     * it grows: of the magnitudes, every quarter of the window sums to more than the one before.
       Bouncing that dies away, as after a kick below 2 / lr, is none.
@@ -92,27 +86,23 @@ def onsets(
         loss: F(W_t, t), shape ``(records,)``; without it, ``level`` is a part of the largest
             ``|loss_change|``.
         level: as a part of ``|loss|``; above the rounding and the ringing of rectified units.
-        window: steps, a multiple of 8: quarters hold as many rises as falls.
-        drift: whether to remove it; if not, b = c, and the loss has to rise and fall in turn.
     """
-    if window < 8 or window % 8:
-        raise ValueError(f"window={window}: needs a multiple of 8")
     time, change = np.asarray(step, dtype=np.float64), np.asarray(loss_change, dtype=np.float64)
     known = np.isfinite(change)
     if not known.any():
         return []
     scale = np.abs(change[known]).max() if loss is None else np.abs(np.asarray(loss, np.float64))
-    bounce = _bounce(time, change) if drift else change
+    bounce = -_beside(time, change, missing=np.nan) / 2
     # Comparisons with NaN are false: a record without a value breaks the row.
     counted = np.abs(bounce) > level * scale
     flips = counted[1:] & counted[:-1] & (bounce[1:] * bounce[:-1] < 0) & (np.diff(time) == 1)
     breaks = np.flatnonzero(~flips) + 1
     found = []
     for row in np.split(np.arange(len(time)), breaks):
-        if len(row) < window:
+        if len(row) < WINDOW:
             continue
-        sizes = np.lib.stride_tricks.sliding_window_view(np.abs(bounce[row]), window)
-        quarters = sizes.reshape(-1, 4, window // 4).sum(axis=2)
+        sizes = np.lib.stride_tricks.sliding_window_view(np.abs(bounce[row]), WINDOW)
+        quarters = sizes.reshape(-1, 4, WINDOW // 4).sum(axis=2)
         grows = (np.diff(quarters, axis=1) > 0).all(axis=1)
         if grows.any():
             at = float(time[row[int(grows.argmax())]])
@@ -174,10 +164,6 @@ def _beside(time: Floats, value: Floats, missing: float = 0.0) -> Floats:
         means = (value[2:] + value[:-2]) / 2 - value[1:-1]
         result[1:-1] = np.where(both, means, missing)
     return result
-
-
-def _bounce(time: Floats, change: Floats) -> Floats:
-    return -_beside(time, change, missing=np.nan) / 2
 
 
 def _interpolated(at: float, step: ArrayLike, sharpness: ArrayLike) -> float:

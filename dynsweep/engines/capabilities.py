@@ -16,7 +16,7 @@ from dynsweep.config import RunConfig
 from dynsweep.settings import Setting, declared
 
 GROUPS = tuple(one.name for one in fields(RunConfig) if is_dataclass(one.default_factory))
-NAMES = ("dataset.name", "model.name")  # defaults of their own groups: no engine has them unasked
+NAMES = ("model.name", "dataset.name")  # defaults of their own groups: no engine has them unasked
 
 
 class _Any(Collection[Any]):
@@ -96,8 +96,9 @@ def declarations_of(kinds: tuple[type, ...]) -> dict[str, Setting]:
 
 def unlisted(capabilities: Capabilities, run: RunConfig) -> str | None:
     """In a line, the first setting of ``run`` that an engine cannot train; ``None``: it can."""
-    for name, setting in declarations(run).items():
-        values, value = allowed(capabilities, setting), attrgetter(name)(run)
+    settings = declarations(run)
+    for name in (*NAMES, *settings):
+        values, value = allowed(capabilities, settings[name]), attrgetter(name)(run)
         if value not in values:
             shown = name.removesuffix(".name") if name in NAMES else name
             other = f"{shown}={value}" if name in NAMES else _text(value)
