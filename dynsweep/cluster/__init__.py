@@ -1,7 +1,7 @@
 """One sweep shared among processes: several GPUs of a machine, or the tasks of a cluster.
 
-    jobs -> shares of even work -> workers (local processes, or tasks through submitit) -> store
+    runs -> shards of even work -> workers (of this machine, or in tasks of Slurm) -> store
 
-A *share* is the runs that one worker trains. Workers never talk to each other: each writes its
+A *shard* is the runs that one worker trains. Workers never talk to each other: each writes its
 own files in the sweep directory, and whoever started them reads there.
 """

@@ -1,9 +1,10 @@
-"""The files between the process that starts workers and the workers.
+"""What passes between the process that starts workers and the workers: files, and a signal.
 
 In ``DIR/tasks/LAUNCH/``, LAUNCH being the time of the launch and some random letters:
-``0007.json`` the share of worker 7, written before it starts, and ``0007.status.json`` what the
-worker says of itself, replaced as a whole every few seconds. Every file has one writer. Records
-that worker 7 writes are in ``DIR/runs/LAUNCH-0007.*.jsonl``.
+``0007.json`` the runs of worker 7, written before it starts; ``0007.status.json`` what it says of
+itself, replaced as a whole every few seconds; ``tasks.json`` which task each shard went to. Every
+file has one writer. Records that worker 7 writes are in ``DIR/runs/LAUNCH-0007.*.jsonl``. Paths
+are relative to the sweep directory, which may be moved.
 """
 
 from __future__ import annotations
@@ -11,74 +12,80 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import socket
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dynsweep.config import flatten
-from dynsweep.launchers.jobs import Job
+from dynsweep.config import Run, flatten, from_flat
+from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 
-FOLDER = "tasks"
+STOP_SIGNAL = signal.SIGUSR2  # submitit's word for "you are preempted, or out of time"
+TASKS = "tasks.json"
+REQUEUE = 75  # exit status of a worker of this machine that was asked to stop (EX_TEMPFAIL)
 
 
 @dataclass(frozen=True)
-class Share:
-    """The runs of one worker.
-
-    Attributes:
-        path: of its file.
-        label: begins the names of the files that the worker writes, and of no others.
-        directory: of the sweep.
-        jobs: composed jobs.
-    """
+class Shard:
+    """The runs of one worker, and the path of the file that holds them."""
 
     path: Path
-    label: str
-    directory: Path
-    jobs: tuple[Job, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def directory(self) -> Path:
+        """Of the sweep."""
+        return self.path.parents[2]
+
+    @property
+    def label(self) -> str:
+        """Begins the names of the files that the worker writes, and of no others."""
+        return f"{self.path.parent.name}-{self.path.stem}."
 
     def write(self) -> None:
-        """Settings that all jobs have are written once."""
-        configs = [flatten(job.config) for job in self.jobs]
-        shared = {k: v for k, v in configs[0].items() if all(c.get(k) == v for c in configs)}
+        """Settings that all runs have are written once."""
+        configs = [flatten(run.settings) for run in self.runs]
+        shared = {
+            name: value
+            for name, value in configs[0].items()
+            if all(name in config and config[name] == value for config in configs)
+        }
         rows = [
             {
-                "number": job.number,
-                "overrides": job.overrides,
-                "config": {k: v for k, v in config.items() if shared.get(k, _NONE) != v},
+                "number": run.number,
+                "overrides": run.overrides,
+                "config": {name: value for name, value in config.items() if name not in shared},
             }
-            for job, config in zip(self.jobs, configs, strict=True)
+            for run, config in zip(self.runs, configs, strict=True)
         ]
-        whole = {"label": self.label, "directory": str(self.directory)}
-        write_json(self.path, {**whole, "config": shared, "jobs": rows})
+        write_json(self.path, {"config": shared, "runs": rows})
 
     @staticmethod
-    def read(path: str | Path) -> Share:
-        """The share in a file."""
-        whole = json.loads(Path(path).read_text())
-        jobs = tuple(
-            Job(row["number"], row["overrides"], _nested({**whole["config"], **row["config"]}))
-            for row in whole["jobs"]
-        )
-        return Share(Path(path), whole["label"], Path(whole["directory"]), jobs)
-
-
-_NONE = object()
+    def read(path: Path) -> Shard:
+        """The shard in a file."""
+        content = json.loads(path.read_text())
+        shared = content["config"]
+        runs = [
+            Run(row["number"], row["overrides"], from_flat({**shared, **row["config"]}))
+            for row in content["runs"]
+        ]
+        return Shard(path, tuple(runs))
 
 
 @dataclass
-class Status:
+class WorkerStatus:
     """What a worker says of itself.
 
     Attributes:
         state: ``running``, ``requeued`` (stopped, to go on later), ``finished`` or ``failed``.
         done: runs done, fractions of those in flight included.
-        total: runs of its share.
+        total: runs of its shard.
         host: where it runs.
         pid: its process there.
         updated: seconds since 1970.
@@ -95,55 +102,83 @@ class Status:
     error: str = ""
     errors: list[str] = field(default_factory=list)
 
-    def write(self, share: Path) -> None:
-        """Replace the status of the share in file ``share``."""
+    def write(self, shard: Path) -> None:
+        """Replace the status of the worker of the shard in file ``shard``."""
         self.host, self.pid, self.updated = socket.gethostname(), os.getpid(), time.time()
-        write_json(share.with_suffix(".status.json"), asdict(self))
+        write_json(shard.with_suffix(".status.json"), asdict(self))
 
     @staticmethod
-    def read(share: Path) -> Status | None:
+    def read(shard: Path) -> WorkerStatus | None:
         """``None`` before the worker has said anything."""
         try:
-            return Status(**json.loads(share.with_suffix(".status.json").read_text()))
+            return WorkerStatus(**json.loads(shard.with_suffix(".status.json").read_text()))
         except FileNotFoundError:
             return None
 
 
-def new_launch(directory: Path) -> Path:
-    """A new, empty folder for shares."""
+@dataclass(frozen=True)
+class Submission:
+    """A shard that was given to a worker.
+
+    Attributes:
+        shard: path of its file.
+        job: id of the task that trains it, ``12_3`` in an array of Slurm's.
+        log: what the task prints.
+        runs: how many there are.
+        scheduler: ``slurm``, or ``local`` for a process of this machine.
+    """
+
+    shard: Path
+    job: str
+    log: Path
+    runs: int
+    scheduler: str
+
+
+def new_launch(directory: str | Path) -> Path:
+    """A new, empty folder for shards."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    folder = directory.absolute() / FOLDER / f"{stamp}-{secrets.token_hex(3)}"
+    folder = SweepPaths(directory).tasks.absolute() / f"{stamp}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
     return folder
 
 
-def write_shares(
-    directory: Path, folder: Path, label: str, parts: Sequence[Sequence[Job]]
-) -> list[Share]:
-    """A share's file for each part in ``folder``, and labels that begin with ``label``."""
-    whole = directory.absolute()
-    shares = [
-        Share(folder / f"{index:04d}.json", f"{label}{index:04d}.", whole, tuple(jobs))
-        for index, jobs in enumerate(parts)
+def write_shards(folder: Path, parts: Sequence[Sequence[Run]], stem: str = "") -> list[Shard]:
+    """A shard for each part, in files of ``folder`` whose names begin with ``stem``."""
+    shards = [Shard(folder / f"{stem}{k:04d}.json", tuple(part)) for k, part in enumerate(parts)]
+    for shard in shards:
+        shard.write()
+    return shards
+
+
+def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
+    """Note which tasks train the shards of a launch, for later launches and ``--status``."""
+    rows = [
+        {
+            **vars(one),
+            "shard": one.shard.name,
+            "log": os.path.relpath(one.log, folder.parents[1]),
+        }
+        for one in submissions
     ]
-    for share in shares:
-        share.write()
-    return shares
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(folder / TASKS, {"submitted": now, "command": sys.argv, "tasks": rows})
+
+
+def read_submissions(directory: str | Path) -> list[Submission]:
+    """Those of all launches, the oldest first; not of a version that wrote absolute paths."""
+    paths = SweepPaths(Path(directory).absolute())
+    return [
+        Submission(
+            **{**row, "shard": file.with_name(row["shard"]), "log": paths.directory / row["log"]}
+        )
+        for file in sorted(paths.tasks.glob(f"*/{TASKS}"))
+        for row in json.loads(file.read_text())["tasks"]
+        if "shard" in row
+    ]
 
 
 def write_json(path: Path, value: Any) -> None:
     """The whole file or the one that was there before."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(value, separators=(",", ":")))
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of :func:`dynsweep.config.flatten`."""
-    nested: dict[str, Any] = {}
-    for name, value in flat.items():
-        *parents, last = name.split(".")
-        place = nested
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = value
-    return nested

@@ -1,4 +1,4 @@
-"""A worker: trains one share, says how far it is, and stops in good order when asked to."""
+"""A worker: trains one shard, says how far it is, and stops in good order when asked to."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from dynsweep.cluster.shards import Share, Status
-from dynsweep.cluster.signals import REQUEUE, STOP_SIGNAL
+from dynsweep.cluster.shards import REQUEUE, STOP_SIGNAL, Shard, WorkerStatus
 from dynsweep.sweep.progress import Progress
 from dynsweep.training.driver import Preempted
 
@@ -23,14 +21,14 @@ MOST_ERRORS = 20  # passed on one by one
 
 
 class Worker:
-    """Trains the share in a file. Called by submitit in a task, or by :func:`main`.
+    """Trains the shard in a file; a task of Slurm calls one, or :func:`main`.
 
     Asked to stop, by a signal, it saves the batch in flight and raises ``Preempted``; under
     submitit the task is then requeued, and goes on from there.
     """
 
-    def __init__(self, share: Path) -> None:
-        self.share = share
+    def __init__(self, shard: Path) -> None:
+        self.shard = shard
         self._stopping = False
 
     def __call__(self) -> None:
@@ -45,27 +43,26 @@ class Worker:
             log.warning("Stopped and saved; to be continued")
             if not callable(requeue):
                 raise
-            requeue(STOP_SIGNAL, None)  # submitit's: calls checkpoint(), requeues, exits
-
-    def checkpoint(self) -> Any:
-        """What submitit is to run when the task comes back: the same, it finds its records."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(Worker(self.share))
+            requeue(STOP_SIGNAL, None)  # submitit's: dumps the task anew, requeues, exits
+        finally:
+            signal.signal(STOP_SIGNAL, requeue)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
 
     def _train(self) -> None:
-        share = Share.read(self.share)
-        status = Status(total=len(share.jobs))
-        status.write(self.share)
-        logging.getLogger("dynsweep").addHandler(Errors(status))
+        shard = Shard.read(self.shard)
+        status = WorkerStatus(total=len(shard.runs))
+        status.write(self.shard)
+        errors = Errors(status)
+        logging.getLogger("dynsweep").addHandler(errors)
         try:
             # PyTorch comes with it; by now the launching process sees that the worker runs.
-            from dynsweep.cluster.workers import train
+            from dynsweep.cluster.local import train_shard
 
-            train(share, lambda: self._stopping, lambda runs: Heartbeat(runs, self.share, status))
+            train_shard(
+                shard, lambda: self._stopping, lambda runs: Heartbeat(runs, self.shard, status)
+            )
             status.state, status.done = "finished", status.total
         except Preempted:
             status.state = "requeued"
@@ -75,13 +72,14 @@ class Worker:
             status.error = " ".join(f"{type(error).__name__}: {error}".split())
             raise
         finally:
-            status.write(self.share)
+            logging.getLogger("dynsweep").removeHandler(errors)
+            status.write(self.shard)
 
 
 class Errors(logging.Handler):
     """Passes errors on to whoever reads the status file."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: WorkerStatus) -> None:
         super().__init__(logging.ERROR)
         self.status = status
 
@@ -93,9 +91,9 @@ class Errors(logging.Handler):
 class Heartbeat(Progress):
     """Progress that is also written to the worker's status file."""
 
-    def __init__(self, runs: int, share: Path, status: Status) -> None:
+    def __init__(self, runs: int, shard: Path, status: WorkerStatus) -> None:
         super().__init__(runs)
-        self.share, self.status = share, status
+        self.shard, self.status = shard, status
         self._held = status.total - runs  # done before
         self._written = 0.0
 
@@ -105,11 +103,11 @@ class Heartbeat(Progress):
         now = time.monotonic()
         if now - self._written >= STATUS_SECONDS:
             self._written = now
-            self.status.write(self.share)
+            self.status.write(self.shard)
 
 
 def main() -> None:
-    """``python -m dynsweep.cluster.worker SHARE``: a worker of this machine."""
+    """``python -m dynsweep.cluster.worker SHARD``: a worker of this machine."""
     try:
         Worker(Path(sys.argv[1]))()
     except Preempted:

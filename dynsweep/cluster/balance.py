@@ -1,0 +1,111 @@
+"""Shards of even work: how long runs take, by estimate, and where a sweep is cut."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from dynsweep import models
+from dynsweep.cluster.settings import SlurmConf
+from dynsweep.config import DatasetConfig, ModelConfig, Run, RunConfig
+from dynsweep.data import load
+from dynsweep.engines import group
+from dynsweep.engines.batches import total_steps
+from dynsweep.engines.devices import available_threads
+
+# Floating-point operations a second of one CPU thread and of one GPU, in round numbers: the
+# former measured (1.4e11 with the compiled engine, 5e10 with convolutions), the latter a guess.
+CPU_THREAD, GPU = 1e11, 5e12
+PASSES = 3  # forward, and backward to weights and to activations
+HESSIAN = 2  # a product with the Hessian, in gradients
+PRODUCTS = 15  # with the Hessian, in a measurement of sharpness
+
+
+def operations(run: RunConfig) -> float:
+    """Floating-point operations of a run, about."""
+    data = load(run.dataset)
+    samples, whole = run.optimizer.batch_size or 0, len(data.train_labels)
+    gradient = PASSES * _forward(run.dataset, run.model)
+    steps = total_steps(run)
+    count = gradient * (samples or whole) * steps
+    if run.observe.sharpness.every:
+        measured = min(run.observe.sharpness.samples or whole, whole)
+        products = (run.observe.sharpness.order or PRODUCTS) * HESSIAN
+        count += gradient * measured * products * (steps // run.observe.sharpness.every)
+    return count + gradient * whole  # the last evaluation, also of a run of no steps
+
+
+@lru_cache
+def _forward(dataset: DatasetConfig, config: ModelConfig) -> float:
+    """Floating-point operations of one sample on its way through a model."""
+    data = load(dataset)
+    model = models.build(config, data.shape, data.classes)
+
+    def meta(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.empty_like(value[None], device="meta") for name, value in tensors.items()
+        }
+
+    packed = {name: value.to("meta") for name, value in model.pack(meta(model.init(0))).items()}
+    inputs = torch.empty(1, 1, *data.shape, dtype=torch.float64, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.forward(packed, inputs, meta(model.buffers()), False)
+    return float(counter.get_total_flops())
+
+
+def shard_count(runs: Sequence[Run], conf: SlurmConf) -> int:
+    """How many shards the settings of the launcher ask for."""
+    if conf.tasks is not None:
+        return min(conf.tasks, len(runs))
+    if conf.runs_per_task is not None:
+        return math.ceil(len(runs) / conf.runs_per_task)
+    threads = conf.cpus_per_task or available_threads()
+    speed = conf.gpus_per_node * GPU if conf.gpus_per_node else threads * CPU_THREAD
+    minutes = conf.minutes_per_task or conf.timeout_min / 2
+    whole = sum(operations(run.settings) for run in runs)
+    return max(1, min(math.ceil(whole / speed / (60 * minutes)), len(runs)))
+
+
+def balanced(
+    runs: Sequence[Run], positions: Sequence[int], count: int, most: int | None = None
+) -> list[list[int]]:
+    """Positions of runs by shard; each of ``positions`` is in one.
+
+    Runs that can share a batch stay neighbours, and the line of runs is cut where the work of a
+    shard is reached: shards differ by about one run at most, and each has few, large batches.
+
+    Args:
+        runs: a grid.
+        positions: of the runs to be trained.
+        count: of shards, see :func:`cut`.
+        most: runs in a shard.
+    """
+    batches = group([runs[position].settings for position in positions])
+    order = [positions[place] for places in batches for place in places]
+    work = [operations(runs[position].settings) for position in order]
+    return [[order[place] for place in part] for part in cut(work, count, most)]
+
+
+def cut(work: Sequence[float], count: int, most: int | None = None) -> list[range]:
+    """Cut a line of pieces of work into ``count`` neighbouring parts of about even sums.
+
+    None is empty. Fewer parts come out where one piece outweighs a part, more where ``most`` is
+    given: none is longer than that.
+    """
+    total = sum(work)
+    # A piece belongs to the part in which its middle lies.
+    middles = [
+        end - piece / 2 for end, piece in zip(itertools.accumulate(work), work, strict=True)
+    ]
+    wanted = [min(count - 1, int(middle * count / total)) for middle in middles]
+    cuts = [0]
+    for place, (before, now) in enumerate(itertools.pairwise(wanted), start=1):
+        full = most is not None and place - cuts[-1] >= most
+        if now != before or full:
+            cuts.append(place)
+    return [range(*ends) for ends in itertools.pairwise([*cuts, len(work)])]
