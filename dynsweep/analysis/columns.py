@@ -28,7 +28,7 @@ LAST = ("engine", "device", "error", "number", "id")
 # Names of columns by the settings' names.
 COLUMNS = {name: setting.column for name, setting in SETTINGS.items()}
 # Groups that hold settings which decide the result, and such settings of no group.
-GROUPS = {name.partition(".")[0] for name, setting in SETTINGS.items() if setting.identity}
+DECIDING = {name.partition(".")[0] for name, setting in SETTINGS.items() if setting.identity}
 PLACE = {setting.column for setting in SETTINGS.values() if not setting.identity}
 # Settings that mean nothing at amplitude 1: the static loss holds at all their values.
 DYNAMICAL_SETTINGS = [setting.column for setting in SETTINGS.values() if setting.dynamical]
@@ -49,7 +49,7 @@ def mean_column(metric: str) -> str:
 def setting_columns(names: Iterable[object]) -> list[str]:
     """Of the columns of runs or cells the settings: ``FIRST``, then by name."""
     words = [str(name) for name in names]
-    rest = {name for name in words if name.partition(".")[0] in GROUPS}.difference(FIRST)
+    rest = {name for name in words if name.partition(".")[0] in DECIDING}.difference(FIRST)
     return [*(name for name in FIRST if name in words), *sorted(rest)]
 
 

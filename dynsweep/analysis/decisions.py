@@ -56,8 +56,8 @@ def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> pd.
         return chosen
     static = static_twin(runs, best)
     same_seed = static[static["seed"] == chosen["seed"].iloc[0]].head(1)
-    static = typical_runs(static, []) if same_seed.empty else same_seed
-    return pd.concat([static, chosen])
+    before: pd.DataFrame = typical_runs(static, []) if same_seed.empty else same_seed
+    return pd.concat([before, chosen])
 
 
 def title(run: pd.Series, swept: list[str]) -> str:

@@ -8,7 +8,7 @@ from types import NoneType
 
 import pandas as pd
 
-from dynsweep.analysis.columns import COLUMNS, FIRST, GROUPS, OUTCOME, setting_columns
+from dynsweep.analysis.columns import COLUMNS, DECIDING, FIRST, OUTCOME, setting_columns
 from dynsweep.analysis.errors import AnalysisError
 from dynsweep.config.run import settings_of
 from dynsweep.store import METRICS, SweepPaths, read, supersedes
@@ -47,7 +47,7 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
             if row is None or supersedes(entry["status"], str(columns["status"][row])):
                 counting[identity] = rows
             for name, value in entry.pop("config").items():
-                if name.partition(".")[0] in GROUPS:
+                if name.partition(".")[0] in DECIDING:
                     entry[COLUMNS.get(name, name)] = str(value) if type(value) is list else value
             entry["overrides"] = " ".join(entry["overrides"])
             entry["directory"] = str(directory)

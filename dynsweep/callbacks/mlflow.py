@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from dynsweep.callbacks.runs import Logged, Tracker
-from dynsweep.store.records import FAILED
+from dynsweep.store import FAILED
 
 MOST = 1000  # metrics that MLflow takes at once
 
@@ -37,14 +37,14 @@ class MLflow(Tracker):
             # Processes of one sweep would make the tables of a new database at the same time.
             fcntl.flock(lock, fcntl.LOCK_EX)
             client, experiment = _connect(uri, self.experiment, place)
-        told = ("id", "status", "finished", "engine", "error")
-        tags = {f"dynsweep.{name}": str(record[name]) for name in told}
+        facts = ("id", "status", "finished", "engine", "error")
+        tags = {f"dynsweep.{name}": str(record[name]) for name in facts}
         tags["dynsweep.directory"] = str(directory)
         same = client.search_runs([experiment], f"tags.`dynsweep.id` = '{record['id']}'")
-        if any(tags.items() <= one.data.tags.items() for one in same):
+        if any(tags.items() <= logged.data.tags.items() for logged in same):
             return
         end = int(datetime.fromisoformat(record["finished"]).timestamp() * 1000)
-        begun = client.create_run(
+        number = client.create_run(
             experiment,
             start_time=end - int(record["seconds"] * 1000),
             tags=tags,
@@ -56,11 +56,11 @@ class MLflow(Tracker):
             for name, values in run.curves.items()
             for step, value in values.items()
         ]
-        client.log_batch(begun, metrics[:MOST], params)
+        client.log_batch(number, metrics[:MOST], params)
         for first in range(MOST, len(metrics), MOST):
-            client.log_batch(begun, metrics[first : first + MOST])
+            client.log_batch(number, metrics[first : first + MOST])
         status = "FAILED" if record["status"] == FAILED else "FINISHED"
-        client.set_terminated(begun, status, end)
+        client.set_terminated(number, status, end)
 
 
 @lru_cache(maxsize=1)
@@ -69,5 +69,5 @@ def _connect(uri: str, name: str, place: str | None) -> tuple[Any, str]:
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
-    found = client.get_experiment_by_name(name)
-    return client, found.experiment_id if found else client.create_experiment(name, place)
+    known = client.get_experiment_by_name(name)
+    return client, known.experiment_id if known else client.create_experiment(name, place)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from dynsweep.errors import ConfigError
 
@@ -26,7 +26,7 @@ class Logged:
     Attributes:
         directory: of the sweep.
         words: the overrides that decide the result, as typed.
-        record: as the store has it, see :mod:`dynsweep.store.records`.
+        record: as the store has it, see :func:`dynsweep.store.read`.
         settings: those that decide the result, by dotted name; without empty ones.
         steps: length of the training.
         curves: values by step of each quantity: the trajectory, if one was recorded, and at the
@@ -59,29 +59,30 @@ class Tracker(Callback):
         _records.cache_clear()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        from dynsweep.config import SCIENCE, run_config
+        from dynsweep.analysis.columns import DECIDING
+        from dynsweep.config import typed
         from dynsweep.engines.batches import total_steps
-        from dynsweep.store.records import METRICS
+        from dynsweep.store import METRICS
 
         hydra = config.hydra
         multirun = hydra.mode == RunMode.MULTIRUN
         directory = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
-        settings = OmegaConf.to_container(job_return.cfg, resolve=True)
-        run = run_config(cast(dict[str, Any], settings))
+        assert job_return.cfg is not None
+        run = typed(job_return.cfg)
         record = _records(directory).get(run.identity())
         if record is None:
             raise LookupError(f"no record of {' '.join(hydra.overrides.task)}")
-        flat = {
+        settings = {
             name: str(value) if isinstance(value, list) else value
             for name, value in record["config"].items()
-            if name.partition(".")[0] in SCIENCE and value not in (None, [])
+            if name.partition(".")[0] in DECIDING and value not in (None, [])
         }
-        words = [text for text in record["overrides"] if re.split("[.=]", text)[0] in SCIENCE]
-        steps, curves = total_steps(run), dict(_curves(directory, record))
+        words = [text for text in record["overrides"] if re.split("[.=]", text)[0] in DECIDING]
+        steps, curves = total_steps(run), _curves(directory, record)
         for name in METRICS:
             if record.get(name) is not None:
                 curves.setdefault(name, {})[steps] = record[name]
-        self.log(Logged(directory, words, record, flat, steps, curves))
+        self.log(Logged(directory, words, record, settings, steps, curves))
 
     def log(self, run: Logged) -> None:
         raise NotImplementedError
@@ -89,20 +90,24 @@ class Tracker(Callback):
 
 @lru_cache(maxsize=1)
 def _records(directory: Path) -> dict[str, dict[str, Any]]:
-    """The records by run, kept while the jobs of one sweep end."""
-    from dynsweep.store.records import latest
+    """The store's records by identity, kept while the jobs of one sweep end."""
+    from dynsweep.store import latest
 
     return latest(directory)
 
 
-def _curves(directory: Path, record: Mapping[str, Any]) -> Iterator[tuple[str, dict[int, float]]]:
+def _curves(directory: Path, record: Mapping[str, Any]) -> dict[str, dict[int, float]]:
+    """The finite values of the record's trajectory, by step of each quantity."""
+    from dynsweep.store import SweepPaths
+
     if "trajectory" not in record:
-        return
-    frame = _trajectories(directory / "trajectories" / record["trajectory"])
-    rows = frame[frame["id"] == record["id"]]
-    for name in rows.columns.drop(["id", "step"]):
-        pairs = zip(rows["step"].tolist(), rows[name].tolist(), strict=True)
-        yield str(name), {step: value for step, value in pairs if math.isfinite(value)}
+        return {}
+    table = _trajectories(SweepPaths(directory).trajectories / record["trajectory"])
+    own = table[table["id"] == record["id"]].drop(columns="id").set_index("step")
+    return {
+        str(name): {step: value for step, value in column.items() if math.isfinite(value)}
+        for name, column in own.items()
+    }
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from dynsweep.callbacks.runs import Logged, Tracker
-from dynsweep.store.records import METRICS
+from dynsweep.store import METRICS
 
 
 class TensorBoard(Tracker):
