@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
@@ -18,43 +19,41 @@ from dynsweep.config import flatten
 from dynsweep.errors import ConfigError, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
-from dynsweep.launchers.private import BasicSweeper
+from dynsweep.launchers.private import basic_sweeper
 from dynsweep.sweep.task import Task
 
 NO_POINTS = "a grid with no points; give at least one value"
 WORD = re.compile(r"(?!(true|false|null|nan|inf|None|True|False)$)[A-Za-z_/][\w./\-]*")
 
 
-class FusedSweeper(BasicSweeper):
+class FusedSweeper(Sweeper):
     """Hydra's basic sweeper, with quick checks of all jobs."""
 
-    hydra_context: Any
-    config: Any
-
     def __init__(self, max_batch_size: int | None, params: Mapping[str, Any] | None = None):
-        if max_batch_size is not None and max_batch_size < 1:
-            allowed = "must be at least 1, or null"
-            raise ConfigError("hydra.sweeper.max_batch_size", max_batch_size, allowed)
         plain = OmegaConf.to_container(OmegaConf.create(dict(params or {})))
-        super().__init__(max_batch_size, flatten(plain))
+        self.basic: Any = basic_sweeper.BasicSweeper(max_batch_size, flatten(plain))
 
     def setup(self, *, task_function: TaskFunction, **others: Any) -> None:
-        super().setup(task_function=task_function, **others)
+        self.basic.setup(task_function=task_function, **others)
         self.task = task_function
 
     def sweep(self, arguments: list[str]) -> Any:
         """Check all jobs, launch them, and raise :class:`SweepFailed` if any failed."""
+        basic, launcher = self.basic, self.basic.launcher
         if not isinstance(self.task, Task):  # another app's
-            return super().sweep(arguments)
-        config, loader = self.config, self.hydra_context.config_loader
-        axes = [_axis(name, value) for name, value in self.params.items()]
+            return basic.sweep(arguments)
+        config, loader = basic.config, basic.hydra_context.config_loader
+        if basic.max_batch_size is not None and basic.max_batch_size < 1:
+            allowed = "must be at least 1, or null"
+            raise ConfigError("hydra.sweeper.max_batch_size", basic.max_batch_size, allowed)
+        axes = [_axis(name, value) for name, value in basic.params.items()]
         overrides = OverridesParser.create(loader).parse_overrides([*axes, *arguments])
         for one in overrides:
             if one.is_discrete_sweep() and not list(one.sweep_string_iterator()):
                 text = str(one.input_line).partition("=")[2]
                 raise ConfigError(one.get_key_element(), text, NO_POINTS)
-        (jobs,) = self.split_arguments(overrides, None)
-        launcher: Any = self.launcher
+        (jobs,) = basic.split_arguments(overrides, None)
+        size = basic.max_batch_size or len(jobs)
         fused = isinstance(launcher, FusedLauncher)
         composer = launcher.composer if fused else Composer(loader, config)
         runs = [composer.run(number, job) for number, job in enumerate(jobs)]
@@ -65,7 +64,6 @@ class FusedSweeper(BasicSweeper):
         directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, directory / "multirun.yaml")
         returns: list[Sequence[JobReturn]] = []
-        size = self.max_batch_size or len(jobs)
         for first in range(0, len(jobs), size):
             part = slice(first, first + size)
             launched = (
