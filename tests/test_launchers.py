@@ -256,7 +256,7 @@ class TestSweeper:
         (returns,) = sweeper.sweep([*SMALL, "loss.period=7"])
         assert len(returns) == 2 * 2 * 2
         assert returns[1].overrides[:5] == [
-            "seed=1", "loss.counting=paper", "model.bias=false", "optimizer.batch_size=50",
+            "seed=1", "loss.counting=paper", "model.bias=False", "optimizer.batch_size=50",
             "loss.period=7",
         ]  # fmt: skip
 

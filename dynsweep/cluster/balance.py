@@ -11,8 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynsweep import models
-from dynsweep.cluster.settings import SlurmConf
 from dynsweep.config import DatasetConfig, ModelConfig, Run, RunConfig
+from dynsweep.config.launchers import SlurmConf
 from dynsweep.data import load
 from dynsweep.engines import group
 from dynsweep.engines.batches import total_steps

@@ -9,7 +9,6 @@ from typing import Any
 
 from dynsweep.cluster.balance import balanced, shard_count
 from dynsweep.cluster.monitor import Executor, Monitor
-from dynsweep.cluster.settings import SlurmConf, slurm_conf
 from dynsweep.cluster.shards import (
     Shard,
     Submission,
@@ -20,6 +19,7 @@ from dynsweep.cluster.shards import (
 )
 from dynsweep.cluster.slurm import SlurmError, arrays
 from dynsweep.config import Run
+from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.errors import ConfigError, RunFailed
 from dynsweep.sweep.outcomes import Outcomes
 

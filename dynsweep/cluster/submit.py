@@ -18,10 +18,10 @@ from submitit import AutoExecutor
 from submitit.helpers import Checkpointable
 
 from dynsweep.cluster import slurm
-from dynsweep.cluster.settings import PREFIX, SIZES, SlurmConf
 from dynsweep.cluster.shards import Shard, Submission
 from dynsweep.cluster.slurm import SlurmError, TaskState
 from dynsweep.cluster.worker import Worker
+from dynsweep.config.launchers import PREFIX, SIZES, SlurmConf
 from dynsweep.errors import ConfigError
 
 # Settings that submitit takes under these names, whatever the executor.

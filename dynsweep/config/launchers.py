@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from dynsweep.errors import ConfigError, no_such
+from dynsweep.settings import check, setting
+
+PREFIX = "hydra.launcher."
+SIZES = ("tasks", "runs_per_task", "minutes_per_task")
 
 
 @dataclass
@@ -24,3 +31,71 @@ class FusedSweeperConf:
     max_batch_size: int | None = None
     # axes, as on the command line (10,20 or range(0,5)), one value, or a YAML list of values
     params: dict[str, Any] | None = None
+
+
+@dataclass
+class SlurmConf:
+    """Settings of ``hydra.launcher``: first our own, then submitit's under their stock names."""
+
+    _target_: str = "hydra_plugins.dynsweep.FusedSlurmLauncher"
+
+    tasks: int | None = setting(None, "number of tasks; at most as many as runs", least=1)
+    runs_per_task: int | None = setting(None, "most runs in a task", least=1)
+    minutes_per_task: float | None = setting(
+        None, "about so long for each task; of these three at most one is given", above=0
+    )
+    detach: bool = setting(False, "submit and return at once")
+    on_interrupt: str = setting(
+        "cancel", "what Ctrl-C does to the tasks", choices=("cancel", "detach")
+    )
+    stall_minutes: float = setting(
+        30.0, "name a running task that has got no further for so long", above=0
+    )
+
+    submitit_folder: str = setting("${hydra.sweep.dir}/.submitit/%j", "scripts and logs")
+    timeout_min: int = setting(60, "time limit of a task; by default it gets half of it", least=1)
+    max_num_timeout: int = setting(10, "how often a task out of time may go on", least=0)
+    signal_delay_s: int = setting(120, "seconds from the warning to the time limit", least=0)
+    array_parallelism: int = setting(256, "most tasks at a time", least=1)
+    cpus_per_task: int | None = setting(None, "CPU threads of a task", least=1)
+    gpus_per_node: int | None = setting(None, "GPUs of a task; a worker on each", least=0)
+    mem_gb: int | None = setting(None, "memory of a task", least=0)
+    name: str = setting("${hydra.job.name}", "of the tasks in Slurm's lists")
+    stderr_to_stdout: bool = setting(False, "one log for both streams of a task")
+    partition: str | None = setting(None, "Slurm's partitions, separated by commas")
+    qos: str | None = setting(None, "Slurm's quality of service")
+    account: str | None = setting(None, "who pays")
+    comment: str | None = setting(None, "for Slurm's lists")
+    constraint: str | None = setting(None, "features that nodes must have")
+    exclude: str | None = setting(None, "nodes to leave out")
+    gres: str | None = setting(None, "generic resources, such as gpu:a100:1")
+    gpus_per_task: int | None = setting(None, "as gpus_per_node, bound to the task", least=0)
+    cpus_per_gpu: int | None = setting(None, "CPU threads for each GPU", least=1)
+    mem_per_gpu: str | None = setting(None, "memory for each GPU, such as 16G")
+    mem_per_cpu: str | None = setting(None, "memory for each CPU, such as 2G")
+    # any other option of sbatch
+    additional_parameters: dict[str, Any] = field(default_factory=dict)
+    # commands before the task starts, such as "module load cuda"
+    setup: list[str] | None = None
+
+    def rules(self) -> None:
+        given = [(name, value) for name in SIZES if (value := getattr(self, name)) is not None]
+        if len(given) > 1:
+            (first, held), (second, value) = given[:2]
+            allowed = f"excludes {PREFIX}{first}={held}; give one of them"
+            raise ConfigError(PREFIX + second, value, allowed)
+
+
+def slurm_conf(settings: Mapping[str, Any]) -> SlurmConf:
+    """The typed settings, by name; others have defaults.
+
+    Raises:
+        ConfigError: there is no such setting, or one is out of range.
+    """
+    names = [one.name for one in fields(SlurmConf)]
+    for name, value in settings.items():
+        if name not in names:
+            raise ConfigError(PREFIX + name, value, no_such(name, names[1:]))
+    conf = SlurmConf(**settings)
+    check(conf, PREFIX)
+    return conf

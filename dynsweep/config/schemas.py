@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config.engine import EngineConfig
-from dynsweep.config.launchers import FusedLauncherConf, FusedSweeperConf
+from dynsweep.config.launchers import FusedLauncherConf, FusedSweeperConf, SlurmConf
 from dynsweep.config.loss import LossConfig
 from dynsweep.config.observe import ObserveConfig
 from dynsweep.config.optimizer import OptimizerConfig
@@ -32,6 +32,7 @@ def register_schemas() -> None:
     store.store(name="engine", group="hydra/schema/engine", node=EngineConfig)
     store.store(name="observe", group="hydra/schema/observe", node=ObserveConfig)
     store.store(name="fused", group="hydra/launcher", node=FusedLauncherConf)
+    store.store(name="fused_slurm", group="hydra/launcher", node=SlurmConf)
     store.store(name="fused", group="hydra/sweeper", node=FusedSweeperConf)
 
 
