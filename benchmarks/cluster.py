@@ -24,7 +24,7 @@ def sweep(cluster: slurm_cluster.Cluster, launcher: str, runs: int, *settings: s
     """Seconds of the whole command, tables and figures included."""
     with tempfile.TemporaryDirectory(dir=cluster.root) as directory:
         command = [
-            sys.executable, "-m", "dynsweep.cli.main", "-m", f"hydra/launcher={launcher}",
+            sys.executable, "-m", "dynsweep", "-m", f"hydra/launcher={launcher}",
             f"seed=range(0,{runs})", "hydra.launcher.cpus_per_task=1",
             f"hydra.sweep.dir={directory}", *settings,
         ]  # fmt: skip

@@ -1,96 +1,169 @@
-"""Sharing a sweep among processes of this machine, and what shares are made of."""
+"""Sharing a sweep among workers: shards, processes of this machine, and what follows tasks."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from dynsweep.cluster import slurm
-from dynsweep.cluster.cost import work
-from dynsweep.cluster.sharding import Dealing, cut, deal
-from dynsweep.cluster.shards import Share, write_shares
-from dynsweep.config import RunConfig, SharpnessConfig, run_config
+from dynsweep.cluster import local, slurm, status
+from dynsweep.cluster.balance import balanced, cut, operations, shard_count
+from dynsweep.cluster.launch import run_on_slurm
+from dynsweep.cluster.local import InProcessExecutor, LocalExecutor, run_here
+from dynsweep.cluster.monitor import Monitor
+from dynsweep.cluster.shards import (
+    Shard,
+    Submission,
+    WorkerStatus,
+    new_launch,
+    read_submissions,
+    write_shards,
+    write_submissions,
+)
+from dynsweep.cluster.slurm import SlurmError, TaskState
+from dynsweep.config import EngineConfig, ObserveConfig, Run, RunConfig, SharpnessConfig, replaced
+from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.engines import devices
-from dynsweep.errors import ConfigError
-from dynsweep.launchers.jobs import Job
-from dynsweep.store.records import read
+from dynsweep.errors import ConfigError, RunFailed
+from dynsweep.store import METRICS, read
+from dynsweep.sweep.progress import Progress
+from dynsweep.sweep.runner import run_sweep
+from dynsweep.training.driver import Preempted
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 MakeRun = Callable[..., RunConfig]
+MakeRuns = Callable[..., list[Run]]
 GRID = ["loss.period=10,20,40", "loss.amplitude=1,20", "seed=0,1", "save_weights=false"]
-LOCAL = ["hydra/launcher=fused_local", "hydra.launcher.timeout_min=20"]
 
 
-def test_cut_is_even_and_keeps_order() -> None:
-    assert cut([1] * 10, 3) == [range(3), range(3, 7), range(7, 10)]
-    assert cut([8, 1, 1, 1, 1, 1, 1, 1, 1], 2) == [range(1), range(1, 9)]
-    assert cut([1] * 4, 4) == [range(i, i + 1) for i in range(4)]
-    assert cut([1] * 7, 2, most=3) == [range(3), range(3, 6), range(6, 7)]
+@pytest.fixture
+def make_runs(make_run: MakeRun) -> MakeRuns:
+    """Runs of different seeds, numbered from 5."""
+
+    def make(seeds: int = 6, **settings: Any) -> list[Run]:
+        settings = {"steps": 20, "width": 8, "engine": EngineConfig("reference"), **settings}
+        return [
+            Run(5 + seed, [f"seed={seed}"], make_run(seed=seed, **settings))
+            for seed in range(seeds)
+        ]
+
+    return make
 
 
-def test_shares_are_even_in_work_and_break_few_batches(make_run: MakeRun) -> None:
-    """Widths and lengths differ by twenty; shares differ by no more than the largest run."""
-    runs = [
-        make_run(width=width, steps=steps, seed=seed)
-        for seed in range(12)
-        for width, steps in ((100, 1000), (1000, 1000), (100, 20000))
-    ]
-    parts = deal(runs, Dealing(tasks=5))
-    assert sorted(p for part in parts for p in part) == list(range(len(runs)))
-    efforts = [sum(work(runs[p]) for p in part) for part in parts]
-    assert max(efforts) - min(efforts) <= max(work(run) for run in runs)
-    kinds = [len({(runs[p].model.width, runs[p].steps) for p in part}) for part in parts]
-    assert sum(kinds) <= 3 + 5 - 1  # every cut breaks one kind at most
+class TestShards:
+    def test_cut_is_even_and_keeps_order(self) -> None:
+        assert cut([1] * 10, 3) == [range(3), range(3, 7), range(7, 10)]
+        assert cut([8, 1, 1, 1, 1, 1, 1, 1, 1], 2) == [range(1), range(1, 9)]
+        assert cut([1] * 4, 4) == [range(i, i + 1) for i in range(4)]
+        assert cut([1] * 7, 2, most=3) == [range(3), range(3, 6), range(6, 7)]
+
+    def test_even_in_work_and_few_batches_broken(self, make_run: MakeRun) -> None:
+        """Widths and lengths differ by twenty; shards differ by no more than the largest run."""
+        runs = [
+            Run(0, [], make_run(width=width, steps=steps, seed=seed))
+            for seed in range(12)
+            for width, steps in ((100, 1000), (1000, 1000), (100, 20000))
+        ]
+        positions = range(1, len(runs))
+        parts = balanced(runs, positions, 5)
+        assert sorted(p for part in parts for p in part) == list(positions)
+        work = [sum(operations(runs[p].settings) for p in part) for part in parts]
+        assert max(work) - min(work) <= max(operations(run.settings) for run in runs)
+        kinds = [
+            len({(runs[p].settings.model.width, runs[p].settings.steps) for p in part})
+            for part in parts
+        ]
+        assert sum(kinds) <= 3 + 5 - 1  # every cut breaks one kind at most
+
+    def test_work_follows_width_steps_and_measurements(self, make_run: MakeRun) -> None:
+        plain = operations(make_run(width=100, steps=10000))
+        assert operations(make_run(width=1000, steps=10000)) == pytest.approx(9 * plain, rel=0.05)
+        assert operations(make_run(width=100, steps=20000)) == pytest.approx(2 * plain, rel=0.01)
+        observe = ObserveConfig(sharpness=SharpnessConfig(every=10, order=10))
+        measured = make_run(width=100, steps=10000, observe=observe)
+        assert operations(measured) == pytest.approx(3 * plain, rel=0.01)
+
+    @pytest.mark.parametrize(
+        ("settings", "count"),
+        [
+            ({"tasks": 4}, 4),
+            ({"tasks": 400}, 20),
+            ({"runs_per_task": 6}, 4),
+            ({"minutes_per_task": 1e6}, 1),
+            ({"minutes_per_task": 1e-9}, 20),
+            ({}, 1),
+        ],
+    )
+    def test_their_number(self, make_runs: MakeRuns, settings: dict[str, Any], count: int) -> None:
+        assert shard_count(make_runs(20), SlurmConf(**settings)) == count
+
+    def test_a_file_keeps_runs_and_says_common_settings_once(
+        self, make_runs: MakeRuns, tmp_path: Path
+    ) -> None:
+        runs = [*make_runs(50), *make_runs(1, width=9)]
+        (shard,) = write_shards(new_launch(tmp_path), [runs])
+        again = Shard.read(shard.path)
+        assert list(again.runs) == runs
+        assert [run.settings.identity() for run in again.runs] == [
+            run.settings.identity() for run in runs
+        ]
+        assert again.directory == tmp_path
+        assert again.label == f"{shard.path.parent.name}-0000."
+        assert shard.path.read_text().count("noise") == 1
+
+    def test_a_sweep_directory_may_be_moved(self, make_runs: MakeRuns, tmp_path: Path) -> None:
+        before, after = tmp_path / "before", tmp_path / "after"
+        folder = new_launch(before)
+        (shard,) = write_shards(folder, [make_runs()])
+        inside, outside = before / ".submitit" / "1.err", tmp_path / "1.err"
+        write_submissions(
+            folder,
+            [Submission(shard.path, "1_0", log, 6, "slurm") for log in (inside, outside)],
+        )
+        before.rename(after)
+        first, second = read_submissions(after)
+        assert first.log == after / ".submitit" / "1.err"
+        assert second.log.resolve() == outside
+        assert (first.job, first.runs, first.scheduler) == ("1_0", 6, "slurm")
+        assert Shard.read(first.shard).directory == after
+
+    def test_launches_of_older_versions_are_left_out(self, tmp_path: Path) -> None:
+        tasks = new_launch(tmp_path) / "tasks.json"
+        tasks.write_text('{"pool": "slurm", "tasks": [{"share": "/x/0000.json", "job": "1"}]}')
+        assert read_submissions(tmp_path) == []
+        assert status.report(tmp_path) == f"{tmp_path}: no runs yet"
 
 
-def test_work_follows_width_steps_and_measurements(make_run: MakeRun) -> None:
-    plain = work(make_run(width=100, steps=10000))
-    assert work(make_run(width=1000, steps=10000)) == pytest.approx(9 * plain, rel=0.05)
-    assert work(make_run(width=100, steps=20000)) == pytest.approx(2 * plain, rel=0.01)
-    measured = make_run(width=100, steps=10000)
-    measured.observe.sharpness = SharpnessConfig(every=10, order=10)
-    assert work(measured) == pytest.approx(3 * plain, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("how", "count"),
-    [
-        (Dealing(tasks=4), 4),
-        (Dealing(tasks=400), 20),
-        (Dealing(runs_per_task=6), 4),
-        (Dealing(minutes_per_task=1e6), 1),
-        (Dealing(default_minutes=1e-9), 20),
-    ],
-)
-def test_number_of_shares(make_run: MakeRun, how: Dealing, count: int) -> None:
-    assert len(deal([make_run(seed=seed) for seed in range(20)], how)) == count
-
-
-def test_dealing_settings_exclude_each_other() -> None:
-    with pytest.raises(ConfigError, match=r"runs_per_task=3: excludes hydra.launcher.tasks=2"):
-        Dealing(tasks=2, runs_per_task=3).check()
-    with pytest.raises(ConfigError, match=r"minutes_per_task=-1: must be above 0"):
-        Dealing(minutes_per_task=-1).check()
-
-
-def test_share_file_keeps_jobs_and_says_common_settings_once(tmp_path: Path) -> None:
-    settings = {"dataset": {"name": "spirals", "noise": 0.2}, "seed": 0, "milestones": [1, 2]}
-    jobs = [Job(n, [f"seed={n}"], {**settings, "seed": n}) for n in range(50)]
-    (share,) = write_shares(tmp_path, tmp_path, "launch-", [jobs])
-    again = Share.read(share.path)
-    assert list(again.jobs) == jobs
-    assert again.label == "launch-0000."
-    assert share.path.read_text().count("noise") == 1
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("settings", "text"),
+        [
+            ({"tasks": 2, "runs_per_task": 3}, "runs_per_task=3: excludes hydra.launcher.tasks=2"),
+            ({"minutes_per_task": -1.0}, "minutes_per_task=-1.0: must be a finite number above 0"),
+            ({"timeout_min": 0}, "timeout_min=0: must be a finite number, at least 1"),
+            ({"array_parallelism": -3}, "array_parallelism=-3: must be"),
+            ({"on_interrupt": "stop"}, "on_interrupt=stop: must be one of cancel, detach"),
+            ({"nodes": 2}, "nodes=2: no such setting"),
+            ({"partitions": "gpu"}, "did you mean partition?"),
+        ],
+    )
+    def test_what_is_refused(self, settings: dict[str, Any], text: str) -> None:
+        with pytest.raises(ConfigError) as raised:
+            slurm_conf(settings)
+        assert str(raised.value).startswith("hydra.launcher.")
+        assert text in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -125,16 +198,297 @@ def test_memory_within_what_slurm_gave(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.available_memory("cpu") == 12 * 2**20
 
 
-def test_slurms_words_in_one_line() -> None:
-    text = (
-        "sbatch: error: invalid partition specified: x\n"
-        "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
-    )
-    assert slurm.words(text) == (
-        "invalid partition specified: x; Invalid partition name specified"
-    )
-    assert slurm.TaskState("PENDING", "PartitionConfig").stuck
-    assert not slurm.TaskState("PENDING", "Priority").stuck
+class TestWhatSlurmSays:
+    def test_words_in_one_line(self) -> None:
+        text = (
+            "sbatch: error: invalid partition specified: x\n"
+            "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
+        )
+        assert slurm.words(text) == (
+            "invalid partition specified: x; Invalid partition name specified"
+        )
+
+    def test_states(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Foreign lines are passed over; a forgotten job makes squeue tell of none."""
+        command = tmp_path / "squeue"
+        command.write_text(
+            "#!/bin/sh\n"
+            'case "$*" in *--me*) ;;'
+            " *) echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1;; esac\n"
+            "echo 'squeue: maintenance on | friday'\n"
+            "echo '7_0|PENDING|Priority\n7_1|PENDING|None\n7_2|TIMEOUT|x\n7_3|COMPLETING|None'\n"
+        )
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        assert slurm.states(["7_0", "6_1"]) == {
+            "7_0": TaskState("pending (Priority)", True),
+            "7_1": TaskState("pending", True),
+            "7_2": TaskState("ran out of time", False),
+            "7_3": TaskState("completing", True),
+        }
+        command.write_text("#!/bin/sh\necho 'squeue: error: Unable to contact' >&2; exit 1\n")
+        with pytest.raises(SlurmError, match=r"^squeue: Unable to contact$"):
+            slurm.states(["7_0"])
+
+
+@pytest.mark.parametrize(
+    "executor", [InProcessExecutor, pytest.param(LocalExecutor, marks=pytest.mark.slow)]
+)
+class TestRunHere:
+    """What holds however workers are started on this machine."""
+
+    def test_as_in_one_process(
+        self, make_runs: MakeRuns, tmp_path: Path, executor: type[LocalExecutor]
+    ) -> None:
+        runs = make_runs()
+        expected = run_sweep(runs, tmp_path / "one")
+        assert run_here(runs, tmp_path / "all", 3, executor) == expected
+        one = {entry["id"]: entry for entry in read(tmp_path / "one")}
+        entries = list(read(tmp_path / "all"))
+        assert len(entries) == 6
+        for entry in entries:
+            for name in ("number", "overrides", "config", "status", *METRICS):
+                assert entry[name] == one[entry["id"]][name]
+        assert len(list((tmp_path / "all" / "runs").iterdir())) == 3
+        assert status.report(tmp_path / "all") == f"{tmp_path / 'all'}: 6 completed"
+
+    def test_goes_on_with_what_is_missing(
+        self, make_runs: MakeRuns, tmp_path: Path, executor: type[LocalExecutor]
+    ) -> None:
+        run_sweep(make_runs(2), tmp_path)
+        assert None not in run_here(make_runs(5), tmp_path, 2, executor)
+        assert len(list(read(tmp_path))) == 5
+        assert None not in run_here(make_runs(5), tmp_path, 2, executor)
+        assert len(list(tmp_path.glob("tasks/*"))) == 1
+
+    def test_a_worker_that_fails_is_named_with_its_runs(
+        self,
+        make_runs: MakeRuns,
+        tmp_path: Path,
+        executor: type[LocalExecutor],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        *runs, last = make_runs(4)
+        too_large = replaced(last.settings, {"optimizer.batch_size": 1000})
+        runs.append(replace(last, settings=too_large))
+        results = run_here(runs, tmp_path, 4, executor)
+        assert [isinstance(result, RunFailed) for result in results] == [False] * 3 + [True]
+        assert "ConfigError: optimizer.batch_size=1000" in str(results[3])
+        assert re.search(r"; log: /\S+/000\d\.log$", str(results[3]))
+        assert "1 of its 1 runs (#8 to #8) are missing" in caplog.text
+        assert ": 3 completed, 1 missing\n" in status.report(tmp_path)
+
+
+def test_one_worker_is_this_process(make_runs: MakeRuns, tmp_path: Path) -> None:
+    assert None not in run_here(make_runs(2), tmp_path)
+    assert not (tmp_path / "tasks").exists()
+
+
+@pytest.mark.slow
+def test_a_preempted_task_with_several_workers_saves_and_goes_on(
+    make_runs: MakeRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with several GPUs: all are asked to stop, and each goes on from its checkpoint."""
+    monkeypatch.setattr(local, "worker_count", lambda *given: 2)
+    engine = EngineConfig("auto", threads=1)
+    runs = make_runs(4, steps=100_000, width=100, engine=engine)
+    (shard,) = write_shards(new_launch(tmp_path), [runs])
+    children = [shard.path.with_name(f"0000.000{k}.json") for k in range(2)]
+
+    def under_way() -> bool:
+        statuses = [WorkerStatus.read(child) for child in children]
+        return all(status is not None and 0 < status.done < 2 for status in statuses)
+
+    with pytest.raises(Preempted):
+        local.train_shard(shard, under_way, Progress)
+    assert len(list((tmp_path / "checkpoints").glob("*.npz"))) == 2
+    assert not list(read(tmp_path))
+    local.train_shard(shard, lambda: False, Progress)
+    logs = [child.with_suffix(".log").read_text() for child in children]
+    assert all("Stopped and saved" in text and "Going on from step" in text for text in logs)
+    assert len(list(read(tmp_path, shard.label))) == 4
+
+
+class Tasks:
+    """An executor whose tasks are as the test says."""
+
+    grace = 0.0
+    pause = 0.0
+
+    def __init__(self, *runs: list[Run], directory: Path) -> None:
+        self.folder = new_launch(directory)
+        self.shards = write_shards(self.folder, runs)
+        self.submissions = [
+            Submission(shard.path, f"7_{k}", Path(f"/logs/{k}"), len(shard.runs), "slurm")
+            for k, shard in enumerate(self.shards)
+        ]
+        self.known = dict.fromkeys((one.job for one in self.submissions), RUNNING)
+        self.silent = False
+
+    def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
+        if self.silent:
+            raise SlurmError("squeue: no answer in a minute")
+        return self.known
+
+
+RUNNING = TaskState("running", alive=True)
+
+
+class TestMonitor:
+    @pytest.fixture
+    def tasks(self, make_runs: MakeRuns, tmp_path: Path) -> Tasks:
+        return Tasks(make_runs(3), make_runs(2, width=9), directory=tmp_path)
+
+    @pytest.fixture
+    def monitor(self, tasks: Tasks, caplog: pytest.LogCaptureFixture) -> Any:
+        caplog.set_level(logging.INFO)
+        return Monitor(tasks.submissions, tasks, stall_minutes=1e-9)
+
+    def test_a_death_is_named_with_its_log(
+        self, tasks: Tasks, monitor: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first, second = tasks.shards
+        run_sweep(first.runs[:1], first.directory, first.label)
+        WorkerStatus("failed", error="ValueError: x").write(first.path)
+        tasks.known["7_0"] = TaskState("died", alive=False)
+        del tasks.known["7_1"]
+        monitor.look()
+        assert "Task 7_0 died (ValueError: x): 2 of its 3 runs (#5 to #7) are missing;" in (
+            caplog.text
+        )
+        assert monitor.reasons[second.path] == "task 7_1 is gone; log: /logs/1"
+        assert "Tasks: 2 lost" in caplog.text
+        monitor.run()  # returns: nothing is open
+
+    def test_what_a_task_wrote_last_may_show_late(self, tasks: Tasks, monitor: Any) -> None:
+        tasks.grace = 60.0
+        tasks.known.clear()
+        monitor.look()
+        for shard in tasks.shards:
+            WorkerStatus("finished", done=len(shard.runs)).write(shard.path)
+        monitor.run()
+        assert not monitor.reasons
+
+    def test_no_answer_is_no_death(
+        self, tasks: Tasks, monitor: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tasks.silent = True
+        for _ in range(3):
+            monitor.look()
+        assert not monitor.reasons
+        assert caplog.text.count("no answer in a minute; asking again") == 1
+
+    def test_a_task_that_gets_no_further_is_named_once(
+        self, tasks: Tasks, monitor: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tasks.known["7_1"] = TaskState("pending (Priority)", alive=True)
+        for _ in range(3):
+            monitor.look()
+        assert caplog.text.count("Task 7_0 has got no further for 0 minutes; log: /logs/0") == 1
+        assert "Task 7_1" not in caplog.text
+        WorkerStatus("running").write(tasks.shards[0].path)
+        for _ in range(2):
+            monitor.look()
+        assert caplog.text.count("no further") == 2
+
+    def test_errors_of_runs_are_passed_on_once(
+        self, tasks: Tasks, monitor: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for errors in (["a"], ["a", "b"]):
+            WorkerStatus("running", errors=errors).write(tasks.shards[0].path)
+            monitor.look()
+        assert [line for line in caplog.messages if line.startswith("Task 7_0")] == [
+            "Task 7_0: a",
+            "Task 7_0: b",
+        ]
+
+
+class FakeSlurm(InProcessExecutor):
+    """Trains what is submitted before it says so, if it takes it."""
+
+    takes = 100  # shards
+    trains = True
+    alive: bool = False
+    log: list[Any]  # what it was asked for
+
+    def __init__(self, conf: SlurmConf) -> None:
+        super().__init__()
+
+    def check(self) -> None:
+        self.log.append("check")
+
+    def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
+        for number, shard in enumerate(shards):
+            if number == self.takes:
+                raise SlurmError("QOSMaxSubmitJobPerUserLimit")
+            self.log.append(len(shard.runs))
+            if self.trains:
+                super()._start(shard, Path("log"), {})
+            yield [Submission(shard.path, f"7_{number}", Path("log"), len(shard.runs), "slurm")]
+
+    def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
+        return {one.job: RUNNING for one in submissions} if self.alive else {}
+
+    def cancel(self, submissions: Sequence[Submission]) -> None:
+        self.log.append([one.job for one in submissions])
+
+
+class TestRunOnSlurm:
+    @pytest.fixture(autouse=True)
+    def slurm(self, monkeypatch: pytest.MonkeyPatch) -> type[FakeSlurm]:
+        submit = pytest.importorskip("dynsweep.cluster.submit")
+        kind = type("Slurm", (FakeSlurm,), {"log": [], "grace": 0.0})
+        monkeypatch.setattr(submit, "SlurmExecutor", kind)
+        return kind
+
+    def test_what_is_missing_is_submitted(
+        self, make_runs: MakeRuns, tmp_path: Path, slurm: type[FakeSlurm]
+    ) -> None:
+        run_sweep(make_runs(2), tmp_path)
+        assert None not in run_on_slurm(make_runs(6), tmp_path, {"tasks": 2})
+        assert slurm.log == ["check", 2, 2]
+        assert None not in run_on_slurm(make_runs(6), tmp_path, {"tasks": 2})
+        assert slurm.log == ["check", 2, 2]
+
+    def test_the_part_that_fits(
+        self, make_runs: MakeRuns, tmp_path: Path, slurm: type[FakeSlurm]
+    ) -> None:
+        slurm.takes = 1
+        results = run_on_slurm(make_runs(6), tmp_path, {"runs_per_task": 3})
+        lost = [str(result) for result in results if isinstance(result, RunFailed)]
+        assert lost == ["its task was not submitted: QOSMaxSubmitJobPerUserLimit"] * 3
+        slurm.takes = 0
+        with pytest.raises(ConfigError, match="nothing was submitted: QOSMax"):
+            run_on_slurm(make_runs(6), tmp_path, {})
+
+    def test_detached_tasks_are_joined(
+        self, make_runs: MakeRuns, tmp_path: Path, slurm: type[FakeSlurm]
+    ) -> None:
+        slurm.trains = False
+        settings = {"tasks": 2, "detach": True}
+        assert run_on_slurm(make_runs(4), tmp_path, settings) == [None] * 4
+        slurm.alive = True
+        assert run_on_slurm(make_runs(5), tmp_path, settings) == [None] * 5
+        assert slurm.log == ["check", 2, 2, "check", 1]  # only the fifth is new
+        slurm.alive = False  # all have died since, and are not waited for
+        slurm.trains = True
+        assert None not in run_on_slurm(make_runs(5), tmp_path, {"tasks": 1})
+        assert slurm.log[-1] == 5
+
+    @pytest.mark.parametrize("on_interrupt", ["cancel", "detach"])
+    def test_interrupted_while_submitting(
+        self, make_runs: MakeRuns, tmp_path: Path, slurm: type[FakeSlurm], on_interrupt: str
+    ) -> None:
+        slurm.trains = False
+
+        def submit(self: Any, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
+            yield next(FakeSlurm.submit(self, shards))
+            raise KeyboardInterrupt
+
+        slurm.submit = submit  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            run_on_slurm(make_runs(4), tmp_path, {"tasks": 2, "on_interrupt": on_interrupt})
+        assert slurm.log[2:] == ([["7_0"]] if on_interrupt == "cancel" else [])
 
 
 def rows(directory: Path) -> pd.DataFrame:
@@ -152,110 +506,64 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 def start(place: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "dynsweep.cli.main", "-m", *arguments],
+        [sys.executable, "-m", "dynsweep", "-m", *arguments],
         cwd=place, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
 
 
-@pytest.mark.slow
-def test_several_workers_of_the_default_launcher(
-    tmp_path: Path, dynsweep: Dynsweep, alone: pd.DataFrame
-) -> None:
-    done = dynsweep("-m", *GRID, "steps=3000", "hydra.launcher.workers=2", "hydra.sweep.dir=out")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 runs on 2 workers" in done.stdout
-    pd.testing.assert_frame_equal(rows(tmp_path / "out"), alone, check_exact=True)
-    # Runs that went through a share's file are the runs that were composed.
-    shares = [Share.read(p) for p in (tmp_path / "out").glob("tasks/*/[0-9]*[0-9].json")]
-    found = {run_config(job.config).identity() for share in shares for job in share.jobs}
-    assert found == {entry["id"] for entry in read(tmp_path / "out")}
-    assert len(found) == 12
-    assert len(list((tmp_path / "out" / "runs").glob("*.jsonl"))) == 2
-
-
-@pytest.mark.slow
-def test_a_killed_worker_costs_its_own_runs_only(
-    tmp_path: Path, dynsweep: Dynsweep, alone: pd.DataFrame
-) -> None:
-    command = [*GRID, "hydra.launcher.workers=2", "hydra.sweep.dir=out"]
-    process = start(tmp_path, *command, "steps=2000000", "engine.threads=1")
+def first_pid(place: Path) -> tuple[Path, int]:
+    """The status file of the first worker, once it runs, and its process."""
     deadline = time.monotonic() + 60
-    while not (found := list(tmp_path.glob("out/tasks/*/0000.status.json"))):
+    while not (found := list(place.glob("out/tasks/*/0000.status.json"))):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.kill(json.loads(found[0].read_text())["pid"], signal.SIGKILL)
-    # The other one is not waited for: it is ended with the command, and both go on later.
-    time.sleep(3)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, text
-    log = found[0].with_name("0001.log").read_text()
-    assert "Traceback" not in log
-    done = dynsweep("-m", *command, "steps=3000")
-    assert done.returncode == 0, done.stdout + done.stderr
-    pd.testing.assert_frame_equal(rows(tmp_path / "out"), alone, check_exact=True)
+    return found[0], json.loads(found[0].read_text())["pid"]
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_is_named(tmp_path: Path) -> None:
-    process = start(
-        tmp_path, *GRID, "hydra.launcher.workers=2", "steps=60000", "hydra.sweep.dir=out"
-    )
-    deadline = time.monotonic() + 60
-    while not (found := list(tmp_path.glob("out/tasks/*/0000.status.json"))):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    os.kill(json.loads(found[0].read_text())["pid"], signal.SIGKILL)
-    text, _ = process.communicate(timeout=120)
-    assert process.returncode == 1, text
-    assert "6 of 12 jobs failed" in text
-    assert "its worker was killed by SIGKILL; log:" in text
-    assert len(list(read(tmp_path / "out"))) == 6
+class TestWorkersOfTheDefaultLauncher:
+    def test_same_rows(self, tmp_path: Path, dynsweep: Dynsweep, alone: pd.DataFrame) -> None:
+        command = [*GRID, "steps=3000", "hydra.launcher.workers=2", "hydra.sweep.dir=out"]
+        done = dynsweep("-m", *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "12 runs on 2 workers" in done.stdout
+        pd.testing.assert_frame_equal(rows(tmp_path / "out"), alone, check_exact=True)
+        # Runs that went through a shard's file are the runs that were composed.
+        files = (tmp_path / "out").glob("tasks/*/[0-9]*[0-9].json")
+        found = {run.settings.identity() for file in files for run in Shard.read(file).runs}
+        assert found == {entry["id"] for entry in read(tmp_path / "out")}
+        assert len(found) == 12
+        assert len(list((tmp_path / "out" / "runs").glob("*.jsonl"))) == 2
 
+    def test_a_killed_worker_costs_its_own_runs_only(
+        self, tmp_path: Path, dynsweep: Dynsweep, alone: pd.DataFrame
+    ) -> None:
+        command = [*GRID, "hydra.launcher.workers=2", "hydra.sweep.dir=out"]
+        process = start(tmp_path, *command, "steps=2000000", "engine.threads=1")
+        found, pid = first_pid(tmp_path)
+        os.kill(pid, signal.SIGKILL)
+        # The other one is not waited for: it is ended with the command, and both go on later.
+        time.sleep(3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, text
+        assert "Traceback" not in found.with_name("0001.log").read_text()
+        done = dynsweep("-m", *command, "steps=3000")
+        assert done.returncode == 0, done.stdout + done.stderr
+        pd.testing.assert_frame_equal(rows(tmp_path / "out"), alone, check_exact=True)
 
-def test_local_tasks(tmp_path: Path, dynsweep: Dynsweep, alone: pd.DataFrame) -> None:
-    """Three tasks, two at a time, which outlive the command."""
-    done = dynsweep(
-        "-m", *LOCAL, *GRID, "steps=3000", "hydra.launcher.tasks=3",
-        "hydra.launcher.array_parallelism=2", "hydra.sweep.dir=out",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 runs in 3 tasks of up to 4 runs" in done.stdout
-    pd.testing.assert_frame_equal(rows(tmp_path / "out"), alone, check_exact=True)
-
-
-@pytest.mark.slow
-def test_local_task_detached_then_stuck_then_joined(tmp_path: Path, dynsweep: Dynsweep) -> None:
-    command = [*LOCAL, *GRID, "steps=2000000", "engine.threads=1", "hydra.sweep.dir=out"]
-    started = time.monotonic()
-    done = dynsweep("-m", *command, "hydra.launcher.detach=true")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - started < 30  # the task takes minutes
-    share = next(iter((tmp_path / "out").glob("tasks/*/0000.json")))
-    path = share.with_suffix(".status.json")
-    deadline = time.monotonic() + 60
-    while not (path.exists() and json.loads(path.read_text())["done"] > 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    pid = json.loads(path.read_text())["pid"]
-    os.kill(pid, signal.SIGSTOP)
-    process = start(tmp_path, *command, "hydra.launcher.stall_minutes=0.05")
-    time.sleep(12)
-    process.send_signal(signal.SIGINT)  # asks for the end of tasks
-    text, _ = process.communicate(timeout=60)
-    os.kill(pid, signal.SIGKILL)
-    assert "12 runs are in 1 tasks of an earlier launch" in text
-    assert re.search(r"Task \d+ has got no further for 0 minutes; log: \S+", text), text
-
-
-def test_detaching_more_local_tasks_than_places_is_refused(dynsweep: Dynsweep) -> None:
-    done = dynsweep(
-        "-m", *LOCAL, *GRID, "steps=10", "hydra.launcher.tasks=3", "hydra.launcher.detach=true"
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("dynsweep: error: hydra.launcher.detach=True: 3 tasks;")
+    def test_a_worker_that_dies_is_named(self, tmp_path: Path) -> None:
+        command = [*GRID, "hydra.launcher.workers=2", "steps=60000", "hydra.sweep.dir=out"]
+        process = start(tmp_path, *command)
+        _, pid = first_pid(tmp_path)
+        os.kill(pid, signal.SIGKILL)
+        text, _ = process.communicate(timeout=120)
+        assert process.returncode == 1, text
+        assert "6 of 12 jobs failed" in text
+        assert "was killed by SIGKILL; log:" in text
+        assert len(list(read(tmp_path / "out"))) == 6
 
 
 @pytest.mark.slow
@@ -268,16 +576,3 @@ def test_status_of_a_plain_sweep(tmp_path: Path, dynsweep: Dynsweep) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "nothing: no such directory" in done.stderr
-
-
-@pytest.mark.slow
-def test_other_apps_are_sent_to_the_stock_launcher(tmp_path: Path) -> None:
-    app = tmp_path / "app.py"
-    app.write_text(
-        "import hydra\nfrom dynsweep.launchers.registration import register\nregister()\n"
-        "@hydra.main(version_base='1.3', config_path=None)\ndef main(cfg): pass\nmain()\n"
-    )
-    command = [sys.executable, str(app), "-m", "hydra/launcher=fused_slurm", "+a=1,2"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "for another app take submitit_slurm" in done.stdout + done.stderr

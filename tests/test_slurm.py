@@ -21,14 +21,14 @@ import pytest
 import slurm_cluster
 from slurm_cluster import Cluster
 
-from dynsweep.store.records import METRICS, load_weights, read
+from dynsweep.store import METRICS, load_weights, read
 
 REASON = slurm_cluster.available()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
-COMMAND = [sys.executable, "-m", "dynsweep.cli.main"]
+COMMAND = [sys.executable, "-m", "dynsweep"]
 SLURM = "hydra/launcher=fused_slurm"
 # 60 runs of different lengths of period; 60,000 steps take 0.2 to 1 second of one core.
 GRID = ["loss.period=10,20,40,80,160,320", "loss.amplitude=1,20", "seed=range(0,5)"]
@@ -95,28 +95,29 @@ def assert_same(directory: Path, expected: Path) -> None:
     for entry in read(expected):
         other = records[entry["id"]]
         assert [other[name] for name in METRICS] == [entry[name] for name in METRICS]
-        ours = load_weights(directory, other["weights"], other["id"])
-        for name, value in load_weights(expected, entry["weights"], entry["id"]).items():
+        ours = load_weights(directory, other["weights"])[other["id"]]
+        for name, value in load_weights(expected, entry["weights"])[entry["id"]].items():
             np.testing.assert_array_equal(ours[name], value)
 
 
 def tasks(directory: Path) -> list[dict[str, Any]]:
-    """The tasks of the last launch, as they were submitted."""
+    """The tasks of the last launch, as they were submitted; paths made absolute."""
     last = max(directory.glob("tasks/*/tasks.json"))
     found: list[dict[str, Any]] = json.loads(last.read_text())["tasks"]
-    return found
+    paths = {"shard": last.parent, "log": directory}
+    return [task | {name: str(paths[name] / task[name]) for name in paths} for task in found]
 
 
 def status(task: dict[str, Any]) -> dict[str, Any]:
     """What the task said last; nothing if it has not begun."""
-    path = Path(task["share"]).with_suffix(".status.json")
+    path = Path(task["shard"]).with_suffix(".status.json")
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
 def recorded(directory: Path, task: dict[str, Any]) -> int:
-    launch, share = Path(task["share"]).parent.name, Path(task["share"]).stem
-    return sum(1 for _ in read(directory, f"{launch}-{share}."))
+    launch, shard = Path(task["shard"]).parent.name, Path(task["shard"]).stem
+    return sum(1 for _ in read(directory, f"{launch}-{shard}."))
 
 
 def freeze(directory: Path, found: list[dict[str, Any]]) -> dict[str, int]:
