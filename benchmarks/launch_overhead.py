@@ -1,60 +1,31 @@
-"""What launching costs per job, with a task that does nothing: Hydra's own way and the fused one.
+"""What launching costs per job, when nothing is trained: Hydra's own way and the fused one.
 
     python benchmarks/launch_overhead.py [--jobs 2500]
 
-Each row is a process of its own, timed from its start to its end, with dynsweep's configuration
-(about 35 settings) and a grid over period, amplitude and seed. Hydra's own launcher is run on
-fewer jobs; its cost per job is taken from two runs of different length, so that start-up is not
-multiplied with it.
+Each row is a process of its own, with dynsweep's configuration (60 settings) and a grid over
+period, amplitude and seed. The first two are timed from start to end; Hydra's own launcher is run on
+fewer jobs, and its cost per job is taken from two runs of different length, so that start-up is not
+multiplied with it. The last is what the fused sweeper does with a job: compose it and check it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-PERIODS = "loss.period=10,20,50,100,200,500,1000,2000,3000,5000"
-AMPLITUDES = "loss.amplitude=1,2,3,5,10,20,30,40,50,70"
+GRID = [
+    "loss.period=10,20,50,100,200,500,1000,2000,3000,5000",
+    "loss.amplitude=1,2,3,5,10,20,30,40,50,70",
+]
 HYDRAS_JOBS = (20, 60)
-
-
-def ordinary(cfg: DictConfig) -> float:
-    """An empty task, as any Hydra app has it."""
-    return 0.0
-
-
-class Together:
-    """An empty task that takes all jobs and records each in one file for the sweep."""
-
-    def __call__(self, cfg: DictConfig) -> float:
-        return 0.0
-
-    def check_jobs(self, jobs: Sequence[Any], sweep: DictConfig, here: bool = True) -> None:
-        pass
-
-    def run_jobs(self, jobs: Sequence[Any], sweep: DictConfig) -> list[Any]:
-        with open(Path(sweep.hydra.sweep.dir, "runs.jsonl"), "a") as file:
-            for job in jobs:
-                record = {"number": job.number, "overrides": job.overrides, "config": job.config}
-                file.write(json.dumps(record) + "\n")
-        return [0.0] * len(jobs)
-
-
-ROWS = {
-    "fused launcher, ordinary task, full .hydra tree": (ordinary, "fused", False),
-    "fused launcher, all jobs together, one file": (Together, "fused", False),
-    "fused launcher, all jobs together, file and tree": (Together, "fused", True),
-}
-HYDRAS_ROW = ("basic launcher and sweeper", (ordinary, "basic", False))
+BASIC = "basic launcher and sweeper"
+FUSED = "fused launcher and sweeper"
+CHECKS = "of it composing and checking"
 
 
 def work(row: str, seeds: int, directory: str) -> None:
@@ -62,33 +33,62 @@ def work(row: str, seeds: int, directory: str) -> None:
     import hydra
 
     from dynsweep.config import register_schemas
-    from dynsweep.launchers.registration import register
+    from dynsweep.launchers.fused import FusedLauncher
+    from dynsweep.launchers.register import register
+    from dynsweep.sweep.task import Task
 
     register()
     register_schemas()
-    task, plugin, job_dirs = {**ROWS, HYDRAS_ROW[0]: HYDRAS_ROW[1]}[row]
-    overrides = [
-        f"hydra.sweep.dir={directory}",
-        f"hydra/launcher={plugin}",
-        f"hydra/sweeper={plugin}",
-        f"seed=range(0,{seeds})",
-    ]
-    if plugin == "fused":
-        overrides += [PERIODS, AMPLITUDES, f"hydra.launcher.job_dirs={job_dirs}"]
-    function: Any = task() if isinstance(task, type) else task
+    overrides = [f"hydra.sweep.dir={directory}", f"seed=range(0,{seeds})"]
+    if row == BASIC:
+        overrides += ["hydra/launcher=basic", "hydra/sweeper=basic"]
+        task: Any = lambda cfg: 0.0  # noqa: E731
+    else:
+        overrides += GRID
+        task = Task()
+        FusedLauncher.train = lambda self, runs, directory: [0.0] * len(runs)  # type: ignore[method-assign]
     sys.argv = ["launch_overhead", "-m", *overrides]
-    hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")(
-        function
-    )()
+    app = hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")
+    app(task)()
+
+
+def checks(seeds: int) -> float:
+    """Seconds to compose and check the grid, imports and Hydra's start left out."""
+    import itertools
+
+    from hydra import initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.types import RunMode
+
+    from dynsweep.config import register_schemas
+    from dynsweep.launchers.compose import Composer
+    from dynsweep.launchers.register import register
+    from dynsweep.sweep.runner import check
+
+    register()
+    register_schemas()
+    values = [text.partition("=")[2].split(",") for text in GRID]
+    jobs = [
+        [f"loss.period={period}", f"loss.amplitude={amplitude}", f"seed={seed}"]
+        for period, amplitude in itertools.product(*values)
+        for seed in range(seeds)
+    ]
+    with initialize_config_module("dynsweep.conf", version_base="1.3"):
+        state = GlobalHydra.instance().hydra
+        assert state is not None
+        master = state.compose_config("config", [], run_mode=RunMode.MULTIRUN)
+        start = time.perf_counter()
+        composer = Composer(state.config_loader, master)
+        check([composer.run(number, job) for number, job in enumerate(jobs)])
+        return time.perf_counter() - start
 
 
 def timed(row: str, seeds: int, folder: Path) -> float:
-    """Seconds that a process takes for one sweep."""
-    directory = tempfile.mkdtemp(dir=folder)
-    command = [sys.executable, __file__, "--work", row, str(seeds), directory]
+    """Seconds of a process for one sweep, or what it says that it took."""
+    command = [sys.executable, __file__, "--work", row, str(seeds), tempfile.mkdtemp(dir=folder)]
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout) if row == CHECKS else time.perf_counter() - start
 
 
 def main() -> None:
@@ -100,16 +100,19 @@ def main() -> None:
     options = parser.parse_args()
     if options.work:
         row, seeds, directory = options.work
-        work(row, int(seeds), directory)
+        if row == CHECKS:
+            print(checks(int(seeds)))
+        else:
+            work(row, int(seeds), directory)
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        short, long = (timed(HYDRAS_ROW[0], jobs, folder) for jobs in HYDRAS_JOBS)
+        short, long = (timed(BASIC, jobs, folder) for jobs in HYDRAS_JOBS)
         each = (long - short) / (HYDRAS_JOBS[1] - HYDRAS_JOBS[0])
         hydras = (short + each * (options.jobs - HYDRAS_JOBS[0])) / options.jobs
-        lines = [(f"{HYDRAS_ROW[0]} (from {HYDRAS_JOBS[1]} jobs, extrapolated)", hydras)]
-        for row in ROWS:
-            seeds = options.jobs // 100
+        lines = [(f"{BASIC} (from {HYDRAS_JOBS[1]} jobs, extrapolated)", hydras)]
+        seeds = options.jobs // 100
+        for row in (FUSED, CHECKS):
             best = min(timed(row, seeds, folder) for _ in range(options.repeats))
             lines.append((row, best / (100 * seeds)))
     width = max(len(row) for row, _ in lines)
