@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynsweep.analysis import grid, select
-from dynsweep.analysis.columns import result_columns, setting_columns
+from dynsweep.analysis.columns import result_columns
 from dynsweep.analysis.errors import AnalysisError
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
@@ -32,8 +32,7 @@ def load(*directories: str | PathLike[str]) -> pd.DataFrame:
         NaN; in columns of whole numbers, which are ``Int64``, it is NA.
 
     Raises:
-        ValueError: no directory, or one without records; an
-            :class:`~dynsweep.analysis.errors.AnalysisError` of one line.
+        AnalysisError: no directory, or one without records; it is a ``ValueError``.
 
     >>> load()
     Traceback (most recent call last):
@@ -67,9 +66,8 @@ def phase_diagram(
         The axes of the diagram; the colour bar has its own.
 
     Raises:
-        ValueError: an unknown metric or setting, one that was not swept, or runs that differ in
-            further settings than the two and the seed; an
-            :class:`~dynsweep.analysis.errors.AnalysisError` of one line.
+        AnalysisError: an unknown metric or setting, one that was not swept, or runs that differ
+            in further settings than the two and the seed; it is a ``ValueError``.
 
     >>> import matplotlib, pandas
     >>> matplotlib.use("agg")
@@ -84,11 +82,8 @@ def phase_diagram(
     if results.empty:
         raise AnalysisError("results: no runs")
     table = cells(results)
-    swept = grid.swept(table) or setting_columns(table)
-    x, y = select.column(x, swept, "x"), select.column(y, swept, "y")
-    if x == y:
-        raise AnalysisError("must be two different settings", x=x, y=y)
-    if others := grid.panel_settings(table, [x, y]):
+    axes = [name for name in select.axes(table, x, y) if name]
+    if others := grid.panel_settings(table, axes):
         example = results[others[0]].dropna().iloc[:1].tolist()
         raise AnalysisError(
             f"results differ also in {', '.join(others)}: choose, "
@@ -99,7 +94,7 @@ def phase_diagram(
     from dynsweep.figures.phase_diagram import phase_panel, phase_panels
 
     if ax is not None:
-        return phase_panel(table, metric, x, y, ax=ax)
+        return phase_panel(table, metric, *axes, ax=ax)
     import matplotlib.pyplot as plt
 
-    return phase_panels(table, metric, x, y, figure=plt.figure()).axes[0]
+    return phase_panels(table, metric, *axes, figure=plt.figure()).axes[0]

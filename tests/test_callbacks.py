@@ -13,7 +13,7 @@ import pytest
 from conftest import ENVIRONMENT
 
 from dynsweep.analysis.frame import load_frame
-from dynsweep.store.records import METRICS
+from dynsweep.store import METRICS
 from dynsweep.store.trajectories import load_trajectories
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +24,9 @@ MOST_RUNS = 6  # drawn unless some are chosen
 STRIP = 6  # panels of a strip of decision regions
 
 
-@dataclass
-class Curves:
-    """What was drawn.
-
-    Attributes:
-        files: all that were written.
-        notes: what to know of them, one line each.
-    """
-
-    files: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-
-def draw(directory: Path, output: Path, wanted: list[str], span: Span | None) -> Curves:
+def draw(
+    directory: Path, output: Path, wanted: list[str], span: Span | None
+) -> tuple[list[Path], list[str]]:
     """Draw the trajectories of a sweep directory.
 
     Args:
@@ -46,6 +34,9 @@ def draw(directory: Path, output: Path, wanted: list[str], span: Span | None) ->
         output: where the figures go.
         wanted: conditions like ``period=100,amplitude=20``; empty: the first few runs.
         span: first and last step of the zoomed column; chosen by itself if None.
+
+    Returns:
+        The files, and notes of what to know of them.
 
     Raises:
         AnalysisError: nothing was recorded, or no run is as wanted.
@@ -56,33 +47,33 @@ def draw(directory: Path, output: Path, wanted: list[str], span: Span | None) ->
     if runs.empty:
         raise AnalysisError(f"{directory}: no trajectories; record some with observe=curvature")
     output.mkdir(parents=True, exist_ok=True)
-    curves = Curves()
+    files: list[Path] = []
+    notes: list[str] = []
     chosen = runs
     if wanted:
         fitting = [matching(runs, conditions(text, runs, "run")) for text in wanted]
         chosen = runs[np.logical_or.reduce(fitting)]
     elif len(runs) > MOST_RUNS:
-        curves.notes.append(
-            f"Drawn: the first {MOST_RUNS} of {len(runs)} runs; choose with --run."
-        )
+        notes.append(f"Drawn: the first {MOST_RUNS} of {len(runs)} runs; choose with --run.")
         chosen = runs.head(MOST_RUNS)
-    swept = [name for name in varying(runs) if runs[name].nunique() > 1]
+    numbers = runs[varying(runs)].select_dtypes(["number", "bool"])
+    swept = [str(name) for name in numbers if numbers[name].nunique() > 1]
     settings = recorded_settings(_with_snapshots(chosen))
     for _, run in chosen.iterrows():
         steps = trajectories[run["id"]].dropna(axis="columns", how="all")
-        words = [
-            f"_{name.rpartition('.')[2]}{run[name]:g}"
-            for name in swept
-            if isinstance(run[name], int | float | np.number)
-        ]
-        suffix = "".join(words)
-        curves.files += _draw_run(run, steps, output, suffix, span)
+        values = {name.rpartition(".")[2]: run[name] for name in swept if pd.notna(run[name])}
+        suffix = "".join(f"_{name}{value:g}" for name, value in values.items())
+        files += _draw_run(run, steps, output, suffix, span)
         if run["id"] in settings:
-            curves.files += _draw_decisions(run, settings[run["id"]], output, suffix, span)
+            files += _draw_decisions(run, settings[run["id"]], output, suffix, span)
     table = onsets(runs, trajectories)
     if len(table) and (runs["lr"].nunique() > 1 or runs["width"].nunique() > 1):
-        _draw_threshold(table, output, curves)
-    return curves
+        bouncing = table.dropna(subset=["sharpness"])
+        notes.append(f"{len(bouncing)} of {len(table)} runs start to bounce.")
+        notes += exponents(bouncing)
+        files.append(write_csv(table, output / "threshold.csv"))
+        files += _draw_threshold(table, output)
+    return files, notes
 
 
 def _with_snapshots(runs: pd.DataFrame) -> pd.DataFrame:
@@ -135,16 +126,13 @@ def _draw_decisions(
     yield save_animation(snapshots, output / f"decisions{suffix}.gif", _title(run))
 
 
-def _draw_threshold(table: pd.DataFrame, output: Path, curves: Curves) -> None:
-    """The table, the exponents and the figure of the threshold."""
+def _draw_threshold(table: pd.DataFrame, output: Path) -> list[Path]:
+    """Where runs start to bounce, over learning rate and width."""
     from dynsweep.figures import style
     from dynsweep.figures.threshold import threshold
 
-    curves.files.append(write_csv(table, output / "threshold.csv"))
-    bouncing = table.dropna(subset=["sharpness"])
-    curves.notes.append(f"{len(bouncing)} of {len(table)} runs start to bounce.")
-    curves.notes += exponents(bouncing)
-    if len(bouncing):
-        constant = [name for name in ("period", "amplitude") if table[name].nunique() == 1]
-        title = ", ".join(assignment(name, table[name].iloc[0]) for name in constant)
-        curves.files += style.save_all(threshold(bouncing, title), output / "threshold")
+    if table["sharpness"].isna().all():
+        return []
+    constant = [name for name in ("period", "amplitude") if table[name].nunique() == 1]
+    title = ", ".join(assignment(name, table[name].iloc[0]) for name in constant)
+    return style.save_all(threshold(table, title), output / "threshold")

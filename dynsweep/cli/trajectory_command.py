@@ -59,10 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
     for directory in options.directories:
         output = options.output or directory
         with command.one_line():
-            curves = draw(Path(directory), Path(output), options.run, span)
-        for note in curves.notes:
+            paths, notes = draw(Path(directory), Path(output), options.run, span)
+        for note in notes:
             sys.stdout.write(note + "\n")
-        files = "  ".join(sorted({path.name for path in curves.files}))
+        files = "  ".join(sorted({path.name for path in paths}))
         sys.stdout.write(f"Files in {output}:\n  {files}\n")
 
 

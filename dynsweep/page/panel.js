@@ -76,7 +76,7 @@ function trajectory(panel, own) {
 // The overrides of the first of some runs, with the seeds of all.
 function command(own) {
   const seeds = [...new Set(own.map((row) => rows.seed[row]))];
-  const typed = rows.command[own[0]].map((token) => data.tokens[token]);
+  const typed = rows.command[own[0]].map((token) => rows.tokens[token]);
   const words = typed.map((word) => (word.startsWith("seed=") ? `seed=${seeds.join(",")}` : word));
   const multirun = seeds.length > 1 && words.some((word) => word.startsWith("seed=")) ? ["-m"] : [];
   const box = element("div", "", { class: "command" });

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import QUANTITIES, mean_column, setting_columns, varying
+from dynsweep.analysis.columns import ACCURACIES, QUANTITIES, mean_column, setting_columns, varying
 from dynsweep.analysis.statistics import with_gains
 from dynsweep.config import labels
 from dynsweep.store import FAILED, STATUSES
 
 # What the diagram can show, in words.
 SHOWN = {
-    name: labels.METRICS[name] if name in labels.METRICS
-    else f"gain in {labels.METRICS[name.removeprefix('gain_')]}"
-    for name in QUANTITIES
-} | {"seconds": "seconds per run"}  # fmt: skip
+    **labels.METRICS,
+    **{f"gain_{name}": f"gain in {labels.METRICS[name]}" for name in ACCURACIES},
+    "seconds": "seconds per run",
+}
 MOST_RUNS = 50_000  # beyond this the page has cells alone
 
 
@@ -36,63 +36,61 @@ def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None])
     Returns:
         ``axes`` (swept settings: name, words, sorted values, whether log-spaced), ``start``
         (places of the first two), ``fixed`` (the other settings), ``shown`` (quantities in
-        words), ``cells`` (columns: ``at``, the index of each swept setting's value, counts of
-        runs, and ``of`` each quantity mean, standard error and number of values), ``runs``
-        (columns: index of the cell, seed, status, quantities, tokens of the command; None if
-        they are too many), ``tokens`` (of all commands, once each), ``errors`` (by run),
-        ``counts`` (by status).
+        words), ``counts`` (runs by status), ``cells`` (columns: ``at``, the index of each swept
+        setting's value, counts of runs, and ``of`` each quantity mean, standard error and number
+        of values) and ``runs`` (columns: index of the cell, seed, status, quantities, tokens of
+        the command; ``tokens`` of all commands, once each; ``errors`` by row), or None.
     """
     swept = [name for name in varying(runs) if name != "seed"]
+    fixed = [name for name in setting_columns(runs) if name not in (*swept, "seed")]
     described = [_axis(name, runs) for name in swept]
     numbers = cells[swept].assign(cell=np.arange(len(cells)))
     runs = with_gains(runs)
     runs["cell"] = runs[swept].merge(numbers, on=swept, how="left")["cell"] if swept else 0
-    status = runs["status"].value_counts()
-    tokens, commands = _commands(runs["overrides"]) if len(runs) <= MOST_RUNS else ([], [])
-    columns = {**QUANTITIES, "seconds": "seconds"}
     return {
         "axes": described,
         "start": [swept.index(name) for name in axes if name in swept],
-        "fixed": {
-            name: _plain(runs[name].iloc[0])
-            for name in setting_columns(runs)
-            if name not in (*swept, "seed")
-        },
+        "fixed": {name: _plain(runs[name].iloc[0]) for name in fixed},
         "shown": SHOWN,
         "statuses": STATUSES,
+        "counts": runs["status"].value_counts().reindex(STATUSES, fill_value=0).to_dict(),
         "cells": {
             "at": [_places(cells[axis["name"]], axis["values"]) for axis in described],
-            **{name: cells[column].tolist() for name, column in _COUNTS.items()},
+            "runs": cells["seeds"].tolist(),
+            "diverged": cells["diverged"].tolist(),
+            "failed": cells["failed"].tolist(),
             "of": _statistics(runs, cells),
         },
-        "runs": None if len(runs) > MOST_RUNS else {
-            "cell": runs["cell"].tolist(),
-            "seed": runs["seed"].tolist(),
-            "status": [STATUSES.index(name) for name in runs["status"]],
-            **{name: _rounded(runs[column]) for name, column in columns.items()},
-            "command": commands,
-        },
-        "tokens": tokens,
-        "errors": {
-            int(row): str(runs["error"].iloc[row])
-            for row in np.flatnonzero(runs["status"] == FAILED) if len(runs) <= MOST_RUNS
-        },
-        "counts": {name: int(status.get(name, 0)) for name in STATUSES},
-    }  # fmt: skip
+        "runs": _runs(runs) if len(runs) <= MOST_RUNS else None,
+    }
 
 
-_COUNTS = {"runs": "seeds", "diverged": "diverged", "failed": "failed"}
+def _runs(runs: pd.DataFrame) -> dict[str, Any]:
+    tokens: dict[str, int] = {}
+    return {
+        "cell": runs["cell"].tolist(),
+        "seed": runs["seed"].tolist(),
+        "status": [STATUSES.index(name) for name in runs["status"]],
+        **{name: _rounded(runs[column]) for name, column in QUANTITIES.items()},
+        "seconds": _rounded(runs["seconds"]),
+        # Words of the command, quoted for a shell, as places among those of all commands.
+        "command": [
+            [tokens.setdefault(shlex.quote(word), len(tokens)) for word in text.split()]
+            for text in runs["overrides"]
+        ],
+        "tokens": list(tokens),
+        "errors": runs.loc[runs["status"] == FAILED, "error"].astype(str).to_dict(),
+    }
 
 
 def _statistics(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[str, list[Any]]]:
     """Of each quantity what the table of cells says; of the seconds, which it lacks, the same."""
     groups = runs.groupby("cell")
-    values = {
+    seconds = groups["seconds"]
+    values = {"seconds": (seconds.mean(), seconds.sem(), seconds.count())} | {
         name: (cells[mean_column(column)], cells[f"{column}_se"], groups[column].count())
         for name, column in QUANTITIES.items()
     }
-    seconds = groups["seconds"]
-    values["seconds"] = seconds.mean(), seconds.sem(), seconds.count()
     return {
         name: {"mean": _rounded(mean), "error": _rounded(error), "count": count.tolist()}
         for name, (mean, error, count) in values.items()
@@ -134,13 +132,3 @@ def _rounded(column: pd.Series) -> list[float | None]:
     """Five digits; differences that should be zero differ from it in the last bits."""
     values = column.astype(float).mask(column.abs() < 1e-14, 0.0)
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in values]
-
-
-def _commands(overrides: Iterable[str]) -> tuple[list[str], list[list[int]]]:
-    """Words of all commands, quoted for a shell, and each run's command in places of words."""
-    tokens: dict[str, int] = {}
-    commands = [
-        [tokens.setdefault(shlex.quote(word), len(tokens)) for word in text.split()]
-        for text in overrides
-    ]
-    return list(tokens), commands

@@ -16,7 +16,7 @@ function setUpFailures() {
   byId("failures").hidden = false;
   const list = byId("failures").querySelector("ul");
   for (const row of bad.slice(0, 200)) {
-    const error = data.errors[row] ? `: ${data.errors[row]}` : "";
+    const error = rows.errors?.[row] ? `: ${rows.errors[row]}` : "";
     list.append(element("li", `${data.statuses[rows.status[row]]}: ${places(row)}${error}`));
   }
   if (bad.length > 200) list.append(element("li", `${bad.length - 200} more in the table below`));
