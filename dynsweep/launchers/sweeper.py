@@ -63,6 +63,7 @@ class FusedSweeper(Sweeper):
         directory = Path(config.hydra.sweep.dir)
         directory.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(config, directory / "multirun.yaml")
+        self.task.starts(directory)  # also where a stock launcher trains in other processes
         returns: list[Sequence[JobReturn]] = []
         for first in range(0, len(jobs), size):
             part = slice(first, first + size)
