@@ -14,18 +14,20 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from dynsweep import data
 from dynsweep.config import CIFAR10Config, LossConfig, Myrtle5Config, OptimizerConfig, RunConfig
 from dynsweep.data import Dataset
+from dynsweep.data.cifar10 import statistics
 from dynsweep.engines import batches
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceSession
+from dynsweep.training.schedules import Schedule
 
 SAMPLES = 2048
 DIAGRAM = 10 * 10 * 50 * 50_000
@@ -35,13 +37,14 @@ def images() -> Dataset:
     rng = np.random.RandomState(0)
     pixels = rng.randint(0, 256, (SAMPLES, 3, 32, 32)).astype(np.uint8)
     labels = np.arange(SAMPLES) % 10
-    mean, std = data.statistics(pixels)
+    mean, std = statistics(pixels)
     return Dataset(pixels, labels, pixels[:10], labels[:10], 10, mean, std)
 
 
 def fused(runs: int, run: RunConfig, device: str) -> Callable[[int], None]:
     many = tuple(RunConfig(**{**vars(run), "seed": seed}) for seed in range(runs))
-    return ReferenceSession(Batch(many), device).advance
+    batch = Batch(many)
+    return partial(Schedule(batch, device).advance, ReferenceSession(batch, device))
 
 
 def in_turn(runs: int, run: RunConfig, device: str) -> Callable[[int], None]:

@@ -19,15 +19,16 @@ from torch import nn
 
 from dynsweep.config import EngineConfig, LossConfig, MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.curvature.ntk import chosen
-from dynsweep.data import load
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.reference import ReferenceEngine, ReferenceSession
+from dynsweep.engines.reference import ReferenceEngine
+from dynsweep.training.probe import Probe
+from dynsweep.training.schedules import Schedule
 
 TOLERANCE = 1e-6
 POINTS = 50
 
 
-def trained(runs: int) -> ReferenceSession:
+def trained(runs: int) -> Probe:
     made = tuple(
         RunConfig(
             SpiralsConfig(), MLPConfig(), LossConfig(amplitude=1.0), precision="float64",
@@ -35,15 +36,17 @@ def trained(runs: int) -> ReferenceSession:
         )
         for seed in range(runs)
     )  # fmt: skip
-    session = ReferenceEngine().begin(Batch(made), "cpu")
-    session.advance(500)
-    return session
+    batch = Batch(made)
+    session, probe = ReferenceEngine().begin(batch, "cpu"), Probe(batch, "cpu")
+    Schedule(batch, "cpu").advance(session, 500)
+    probe.load(session)
+    return probe
 
 
-def modules(session: ReferenceSession) -> list[nn.Module]:
+def modules(probe: Probe) -> list[nn.Module]:
     made = []
-    weights = session.weights()
-    for run in range(session.runs):
+    weights = probe.network.weights()
+    for run in range(probe.runs):
         model = nn.Sequential(nn.Linear(2, 100), nn.ReLU(), nn.Linear(100, 3)).double()
         with torch.no_grad():
             for param, name in zip(model.parameters(), ("w1", "b1", "w2", "b2"), strict=True):
@@ -113,26 +116,26 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    session = trained(options.runs)
-    data = load(session.run.dataset)
+    probe = trained(options.runs)
+    data = probe.batch.dataset
     inputs, labels = torch.as_tensor(data.train_inputs), torch.as_tensor(data.train_labels)
     samples = chosen(data.train_labels, POINTS, "balanced")
-    models, single = modules(session), trained(1)
+    models, single = modules(probe), trained(1)
 
     def each(function: Callable[..., object], *rest: torch.Tensor) -> Callable[[], object]:
         return lambda: [function(model, *rest) for model in models]
 
-    def sharpness(of: ReferenceSession) -> torch.Tensor:
-        return of.sharpness(500, static=True, tolerance=TOLERANCE).values[:, 0]
+    def sharpness(of: Probe) -> torch.Tensor:
+        return of.sharpness(tolerance=TOLERANCE).values[:, 0]
 
     exact = [power_iteration(model, inputs, labels) for model in models]
-    error = (sharpness(session) - torch.tensor(exact)).abs().max() / max(exact)
+    error = (sharpness(probe) - torch.tensor(exact)).abs().max() / max(exact)
     runs = options.runs
     rows = [
         (
             f"dynsweep, {runs} runs together",
-            milliseconds(lambda: sharpness(session), runs),
-            milliseconds(lambda: session.ntk(samples), runs),
+            milliseconds(lambda: sharpness(probe), runs),
+            milliseconds(lambda: probe.ntk(samples), runs),
         ),
         (
             "dynsweep, one run",

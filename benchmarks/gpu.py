@@ -20,12 +20,13 @@ import numpy as np
 import torch
 
 from dynsweep.config import LossConfig, MLPConfig, ObserveConfig, RunConfig, SpiralsConfig
-from dynsweep.engines.base import Engine, Session
+from dynsweep.engines import Engine
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.graphed import GraphedEngine
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.engines.triton import TritonEngine
 from dynsweep.training.driver import train
+from dynsweep.training.schedules import Schedule
 
 ROWS: dict[str, Engine] = {
     "Triton, weights in registers": TritonEngine(),
@@ -65,8 +66,8 @@ def error(engine: Engine, device: str, precision: str, width: int) -> float:
     batches = {p: grid(3, 35_000, width, p) for p in ("float64", precision)}
     exact = ReferenceEngine().begin(batches["float64"], "cpu")
     session = engine.begin(batches[precision], device)
-    exact.advance(CHECKED_STEPS[precision])
-    session.advance(CHECKED_STEPS[precision])
+    Schedule(batches["float64"], "cpu").advance(exact, CHECKED_STEPS[precision])
+    Schedule(batches[precision], device).advance(session, CHECKED_STEPS[precision])
     theirs = exact.weights()
     return max(
         float(np.linalg.norm(value - theirs[name]) / np.linalg.norm(theirs[name]))
@@ -74,17 +75,18 @@ def error(engine: Engine, device: str, precision: str, width: int) -> float:
     )
 
 
-def microseconds(session: Session, device: str, runs: int, steps: int) -> float:
+def microseconds(engine: Engine, batch: Batch, device: str, steps: int) -> float:
     """Per run and step: the median of five, after a warm-up that compiles and captures."""
-    session.advance(steps)
+    session, schedule = engine.begin(batch, device), Schedule(batch, device)
+    schedule.advance(session, steps)
     taken = []
     for _ in range(5):
         synchronize(device)
         start = time.perf_counter()
-        session.advance(steps)
+        schedule.advance(session, steps)
         synchronize(device)
         taken.append(time.perf_counter() - start)
-    return statistics.median(taken) / (runs * steps) * 1e6
+    return statistics.median(taken) / (len(batch) * steps) * 1e6
 
 
 def multiply_adds_per_second(device: str) -> float:
@@ -148,8 +150,7 @@ def main() -> None:
                 print(f"{cells} | not timed: disagrees |")
                 continue
             size = min(len(batch), engine.batch_size(batch.first, device))
-            session = engine.begin(Batch(batch.runs[:size]), device)
-            each = microseconds(session, device, size, options.timed_steps)
+            each = microseconds(engine, Batch(batch.runs[:size]), device, options.timed_steps)
             first = first or each
             pairs = len(batch.dataset.train_labels) * width
             share = MULTIPLY_ADDS * pairs / each * 1e6 / peak
@@ -157,10 +158,10 @@ def main() -> None:
                 f"{cells} | {size} | {each:.4f} | {each / first:.1f} | {share:.0%} |", flush=True
             )
     for most in options.units:
-        with mock.patch("dynsweep.engines.triton.most_units", lambda *_, most=most: most):
+        with mock.patch("dynsweep.engines.triton_geometry.most_units", lambda *_, most=most: most):
             batch = grid(options.side, options.steps)
-            session = ROWS["Triton, weights in registers"].begin(batch, device)
-            each = microseconds(session, device, len(batch), options.timed_steps)
+            engine = ROWS["Triton, weights in registers"]
+            each = microseconds(engine, batch, device, options.timed_steps)
             print(
                 f"\nAt most {most} hidden units a thread: {each:.4f} us per run and step, H = 100"
             )

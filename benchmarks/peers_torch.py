@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from torch.nn import functional
 from dynsweep.config import RunConfig
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
+from dynsweep.training.schedules import Schedule
 
 
 def one_run(run: RunConfig) -> Callable[[int], None]:
@@ -40,4 +42,5 @@ def one_run(run: RunConfig) -> Callable[[int], None]:
 
 def batched(runs: list[RunConfig]) -> Callable[[int], None]:
     """The reference engine: matrix products batched over runs, autograd."""
-    return ReferenceEngine().begin(Batch(tuple(runs)), "cpu").advance
+    batch = Batch(tuple(runs))
+    return partial(Schedule(batch, "cpu").advance, ReferenceEngine().begin(batch, "cpu"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.devices import available_threads
 from dynsweep.figures import style
+from dynsweep.training.schedules import Schedule
 
 BASE = {"runs": 64, "width": 100, "samples": 300, "threads": available_threads()}
 AXES = {
@@ -44,15 +46,15 @@ def measure(runs: int, width: int, samples: int, threads: int, seconds: float) -
         steps=10**9,
     )
     batch = Batch(tuple(RunConfig(**{**vars(settings), "seed": seed}) for seed in range(runs)))
-    session = CompiledEngine().begin(batch, "cpu")
-    session.advance(2)
+    advance = partial(Schedule(batch, "cpu").advance, CompiledEngine().begin(batch, "cpu"))
+    advance(2)
     start = time.perf_counter()
-    session.advance(4)
+    advance(4)
     steps = max(2, int(4 * seconds / (time.perf_counter() - start)))
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
-        session.advance(steps)
+        advance(steps)
         best = min(best, (time.perf_counter() - start) / steps)
     return best
 

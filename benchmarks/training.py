@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import peers_torch
 import torch
@@ -22,6 +23,7 @@ from dynsweep.config import LossConfig, MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.devices import available_threads
+from dynsweep.training.schedules import Schedule
 
 try:
     import peers_jax as jax
@@ -62,8 +64,11 @@ def rows(width: int) -> list[Row]:
             Row(f"JAX, vmap over {BATCH} runs, scan", BATCH, lambda: jax.scanned(runs), "jax"),
         ]
     ours = Batch(tuple(runs))
-    name = f"dynsweep, compiled engine, batch {BATCH}"
-    return [*table, Row(name, BATCH, lambda: CompiledEngine().begin(ours, "cpu").advance, "ours")]
+
+    def compiled() -> Callable[[int], None]:
+        return partial(Schedule(ours, "cpu").advance, CompiledEngine().begin(ours, "cpu"))
+
+    return [*table, Row(f"dynsweep, compiled engine, batch {BATCH}", BATCH, compiled, "ours")]
 
 
 def measure(table: list[Row], rounds: int, seconds: float) -> None:
