@@ -46,12 +46,13 @@ def drawn(ax: Axes) -> Any:
 
 def marked(ax: Axes, label: str) -> list[tuple[int, int]]:
     """Cells of PERIODS and AMPLITUDES that have a mark."""
+    to_data = ax.transAxes + ax.transData.inverted()
     lines = [line for line in ax.lines if str(line.get_label()).startswith(label)]
+    places = [to_data.transform(line.get_xydata()) for line in lines]
     return [
-        tuple(min(at, key=lambda value: abs(np.log(value / place)))
-              for at, place in zip((PERIODS, AMPLITUDES), point, strict=True))
-        for line in lines
-        for point in zip(*line.get_data(), strict=True)
+        (min(PERIODS, key=lambda value: abs(np.log(value / x))),
+         min(AMPLITUDES, key=lambda value: abs(np.log(value / y))))
+        for x, y in np.concatenate(places)
     ]  # fmt: skip
 
 
@@ -385,11 +386,11 @@ def test_decision_regions_show_static_and_best(
     axis = np.linspace(-edge, edge, len(shown))
     points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     assert np.array_equal(shown.ravel(), predict_of(row)(points))
-    assert len(best.collections[0].get_offsets()) == 300
+    assert sum(len(points.get_offsets()) for points in best.collections) == 300
     # Regions and points of one class are of one hue.
     pale = image.to_rgba(np.arange(3))[:, :3]
-    full = np.unique(best.collections[0].get_facecolor()[:, :3], axis=0)
-    hues = [np.sort(matplotlib.colors.rgb_to_hsv(some)[:, 0]) for some in (pale, full)]
+    full = np.array([points.get_facecolor()[0, :3] for points in best.collections])
+    hues = [matplotlib.colors.rgb_to_hsv(some)[:, 0] for some in (pale, full)]
     assert hues[0] == pytest.approx(hues[1], abs=0.01)
     assert overlaps(figures["decision_regions"]) == []
 

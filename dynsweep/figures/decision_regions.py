@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from dynsweep.analysis import decisions
@@ -42,11 +41,6 @@ class Picture:
     predict: Predict
     points: NDArray[np.float64]
     labels: NDArray[np.int64]
-
-    @property
-    def classes(self) -> int:
-        """How many there are."""
-        return int(self.labels.max()) + 1
 
     def predicted(self, extent: float) -> NDArray[np.int64]:
         """Class at every pixel of the square from -extent to extent, ``(PIXELS, PIXELS)``."""
@@ -83,41 +77,26 @@ def decision_regions(
         titles, "$x_1$", "$x_2$", columns=columns, square=True, figure=figure
     )
     extent = max(half_side(picture.points) for picture in pictures)
-    classes = max(picture.classes for picture in pictures)
     for ax, picture in zip(axes, pictures, strict=True):
-        region_panel(picture, extent=extent, classes=classes, ax=ax)
+        region_panel(picture, extent=extent, ax=ax)
     style.title(figure, title, facts)
-    handles = [
-        Line2D(
-            [], [], linestyle="none", marker="o", markersize=5, color=colour,
-            markeredgecolor=style.INK, markeredgewidth=0.4, label=f"class {index}",
-        )
-        for index, colour in enumerate(_colours(classes)[: len(style.COLOURS)])
-    ]  # fmt: skip
-    layout.legend(figure, handles, columns=3)
+    layout.legend(figure, columns=3)
     return figure
 
 
 @style.styled
-def region_panel(
-    picture: Picture,
-    *,
-    extent: float | None = None,
-    classes: int | None = None,
-    ax: Axes | None = None,
-) -> Axes:
+def region_panel(picture: Picture, *, extent: float | None = None, ax: Axes | None = None) -> Axes:
     """Draw the predicted classes of the plane as an image, and the training points.
 
     Args:
         picture: what to show; its title is left to the caller.
         extent: half the side of the square that is shown; by default that of the points.
-        classes: how many there are; by default those of the points.
         ax: where to draw; axes of a new figure by default.
     """
     ax = ax if ax is not None else Figure().subplots()
     extent = extent or half_side(picture.points)
-    classes = classes or picture.classes
-    colours = _colours(classes)
+    classes = int(picture.labels.max()) + 1
+    colours = [style.COLOURS[index % len(style.COLOURS)] for index in range(classes)]
     # Points in full colour on the paler colour of their region.
     pale = [tuple(0.45 * np.array(to_rgb(colour)) + 0.55) for colour in colours]
     side = (-extent, extent)
@@ -126,17 +105,15 @@ def region_panel(
         cmap=ListedColormap(pale).with_extremes(under="white"),
         norm=BoundaryNorm(np.arange(classes + 1) - 0.5, classes),
     )  # fmt: skip
-    ax.scatter(
-        picture.points[:, 0], picture.points[:, 1], s=3.5 * layout.inches(ax)[0],
-        c=[colours[label] for label in picture.labels], edgecolor=style.INK, linewidth=0.35,
-    )  # fmt: skip
+    for index, colour in enumerate(colours):
+        x, y = picture.points[picture.labels == index].T
+        ax.scatter(
+            x, y, s=3.5 * layout.inches(ax)[0], color=colour, edgecolor=style.INK, linewidth=0.35,
+            label=f"class {index}" if index < len(style.COLOURS) else "_",
+        )  # fmt: skip
     ax.grid(visible=False)
     ax.set(xlim=side, ylim=side, xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     return ax
-
-
-def _colours(classes: int) -> list[str]:
-    return [style.COLOURS[label % len(style.COLOURS)] for label in range(classes)]
 
 
 def regions_of_sweep(tables: SweepTables) -> Figure | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
@@ -49,11 +49,11 @@ def panels(
     if square:
         width = height = min(width, height)
     figure = figure or Figure()
-    figure.set_layout_engine("compressed" if square else "constrained")
+    figure.set_layout_engine("constrained")
     title_lines = max(title.count("\n") + bool(title) for title in titles)
     figure.set_size_inches(
-        columns * (width + 0.1) + (1.7 if bar else 0.8),
-        rows * (height + 0.1 + 0.15 * title_lines) + 1.2,
+        columns * (width + 0.1) + (1.7 if bar else 0.5 if square else 0.8),
+        rows * (height + 0.1 + 0.15 * title_lines) + (1.4 if square else 1.2),
     )
     axes: list[Axes] = []
     for index, title in enumerate(titles):
@@ -70,11 +70,21 @@ def panels(
     return figure, axes
 
 
-def legend(figure: Figure, handles: Sequence[Artist], columns: int = 1) -> None:
-    """Put a legend below the panels, in one column or, in a wide figure, in one row."""
+def legend(figure: Figure, columns: int = 1) -> None:
+    """Explain below the panels what has a label in any of them; in one row where it is wide."""
+    handles = {
+        label: handle
+        for ax in figure.axes
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
     if handles:
         columns = len(handles) if figure.get_figwidth() > 8 else columns
-        figure.legend(handles=handles, loc="outside lower left", ncols=columns, borderpad=0)
+        explained = figure.legend(
+            handles.values(), handles, loc="outside lower left", ncols=columns, borderpad=0
+        )
+        for handle in explained.legend_handles:
+            if isinstance(handle, PathCollection):
+                handle.set_sizes([25])  # the panels' points may be tiny
 
 
 def arrange(figure: Figure) -> None:

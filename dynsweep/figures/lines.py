@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dynsweep.analysis import grid
 from dynsweep.analysis.columns import QUANTITIES, mean_column
@@ -72,11 +71,7 @@ def line_panels(
         static = rows["amplitude"] == 1
         _draw_line(ax, rows[~static], x, scale, DYNAMICAL)
         _draw_line(ax, rows[static], x, scale, STATIC)
-    lines = []
-    if (table["amplitude"] == 1).any():
-        looks = [DYNAMICAL, STATIC] if (table["amplitude"] != 1).any() else [STATIC]
-        lines = [Line2D([], [], **look) for look in looks]
-    layout.legend(figure, [*lines, *marks.handles(marks.marked(table, ""))])
+    layout.legend(figure)
     return figure
 
 

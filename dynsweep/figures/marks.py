@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from dynsweep.analysis.columns import QUANTITIES
 from dynsweep.figures import style
@@ -16,7 +12,7 @@ from dynsweep.figures.captions import GAIN
 from dynsweep.store import DIVERGED, FAILED
 
 SIGNIFICANT = 0.05
-MISSING, INSIGNIFICANT = "missing", "not significant"
+INSIGNIFICANT = "not significant"
 HATCHED: dict[str, Any] = {
     "facecolor": style.MISSING, "edgecolor": style.HATCH, "hatch": "////", "linewidth": 0
 }  # fmt: skip
@@ -29,7 +25,7 @@ def _look(marker: str, label: str, size: float = 6, edge: float = 0.7) -> dict[s
     }  # fmt: skip
 
 
-# Keywords of plot(), also for legends.
+# Keywords of plot().
 MARKS = {
     FAILED: _look("^", "a run failed"),
     DIVERGED: _look("X", "a run diverged"),
@@ -44,9 +40,3 @@ def marked(cells: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
     if metric.startswith(GAIN):
         flags[INSIGNIFICANT] = cells[f"{QUANTITIES[metric]}_p_corrected"] > SIGNIFICANT
     return {name: which for name, which in flags.items() if which.any()}
-
-
-def handles(names: Collection[str]) -> list[Artist]:
-    """Legend entries of marks; ``MISSING`` for hatched cells."""
-    missing = [Patch(**HATCHED, label="no result")] if MISSING in names else []
-    return [*missing, *(Line2D([], [], **MARKS[name]) for name in MARKS if name in names)]

@@ -16,7 +16,7 @@ from dynsweep.analysis import grid
 from dynsweep.analysis.columns import QUANTITIES, mean_column
 from dynsweep.figures import style
 from dynsweep.figures.layout import inches, starts_static
-from dynsweep.figures.marks import HATCHED, INSIGNIFICANT, MARKS, MISSING, marked
+from dynsweep.figures.marks import HATCHED, INSIGNIFICANT, MARKS, marked
 from dynsweep.store import DIVERGED, FAILED
 
 SPARSE = 0.2  # part of a full grid
@@ -52,29 +52,34 @@ class Panel:
         grid_size = len(self.xs.values) * len(self.ys.values)
         self.sparse = len(cells) < SPARSE * grid_size and grid_size > 50
 
-    def draw(self, metric: str, norm: Normalize, cmap: str) -> set[str]:
-        """Colour the cells by a metric; returns the marks that a legend has to explain."""
+        self.x_edges, self.y_edges = _fractions(self.xs), _fractions(self.ys)
+
+    def draw(self, metric: str, norm: Normalize, cmap: str) -> None:
+        """Colour the cells by a metric; what a legend has to explain gets a label."""
         if self.sparse:
             self._draw_points(metric, norm, cmap)
-            return set()
+            return
         values = self._matrix(self.cells[mean_column(QUANTITIES[metric])])
-        if np.isnan(values).any():
-            whole = Rectangle((0, 0), 1, 1, transform=self.ax.transAxes, zorder=0, **HATCHED)
-            self.ax.add_patch(whole)
+        empty = np.isnan(values)
+        if empty.any():
+            missing = empty & ~(self._matrix(self.cells["seeds"]) > 0)
+            label = "no result" if missing.any() else "_"
+            whole = self.ax.transAxes
+            hatched = Rectangle((0, 0), 1, 1, transform=whole, zorder=0, label=label, **HATCHED)
+            self.ax.add_patch(hatched)
         mesh = self.ax.pcolormesh(
             self.xs.edges, self.ys.edges, np.ma.masked_invalid(values),
             norm=norm, cmap=cmap, rasterized=True,
         )  # fmt: skip
         self._draw_lines(between_cells=max(values.shape) <= 12)
-        widths, heights = self._cell_sizes()
+        width, height = inches(self.ax)
+        widths, heights = np.diff(self.x_edges) * width, np.diff(self.y_edges) * height
         # A number of four letters needs this room, inches.
         numbers = bool(widths.min() > 0.36 and heights.min() > 0.19)
         if numbers:
             self._write_numbers(mesh)
-        marks = marked(self.cells, metric)
-        self._draw_marks(marks, numbers)
-        missing = np.isnan(values) & ~(self._matrix(self.cells["seeds"]) > 0)
-        return {*marks, *([MISSING] if missing.any() else [])}
+        room = 72 * min(float(np.median(widths)), float(np.median(heights)))
+        self._draw_marks(marked(self.cells, metric), numbers, room)
 
     def _matrix(self, values: pd.Series) -> NDArray[np.float64]:
         """Values of the cells as an array ``(y, x)``; NaN where the grid has no such cell."""
@@ -82,11 +87,6 @@ class Panel:
         table = table.drop_duplicates([self.x, self.y])
         wide = table.pivot(index=self.y, columns=self.x, values="_value")
         return wide.reindex(index=self.ys.values, columns=self.xs.values).to_numpy(float)
-
-    def _cell_sizes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Widths of the columns and heights of the rows, inches."""
-        width, height = inches(self.ax)
-        return _parts(self.xs) * width, _parts(self.ys) * height
 
     def _draw_points(self, metric: str, norm: Normalize, cmap: str) -> None:
         """Cells as dots at their positions."""
@@ -116,66 +116,59 @@ class Panel:
         signed = mesh.get_cmap().name == style.DIVERGING
         wanted = ~np.ma.getmaskarray(shown)
         line = np.s_[0, :] if self.static_row else np.s_[:, 0]
-        if self._static_is_one_value(shown[line]):
+        if self._is_one_value(shown[line]):
             wanted[line] = False
             text = "static loss" if signed else f"static loss {_short(shown[0, 0], signed)}"
-            self._write_static(text, bool(dark[0, 0]))
+            x, y = self._inside(0, 0)
+            place, turn = ((0.5, y), 0) if self.static_row else ((x, 0.5), 90)
+            self._write(place, text, bool(dark[0, 0]), turn)
         for row, col in zip(*np.nonzero(wanted), strict=True):
-            x, y = _inside(self.xs, col, 0.5), _inside(self.ys, row, 0.5)
             text = _short(float(shown[row, col]), signed)
-            self.ax.text(x, y, text, **_text_look(bool(dark[row, col])))
+            self._write(self._inside(row, col), text, bool(dark[row, col]))
 
-    def _static_is_one_value(self, line: Any) -> bool:
-        """Whether all cells of the static loss exist and are equal."""
+    def _is_one_value(self, line: Any) -> bool:
+        """Whether the first row or column is the static loss, the same in all its cells."""
         static = self.static_row or self.static_column
         return bool(static and line.count() == line.size and np.ptp(line) < 1e-9)
 
-    def _write_static(self, text: str, dark: bool) -> None:
-        """In the middle of the row or column of the static loss."""
-        if self.static_row:
-            place, turn = (0.5, _inside(self.ys, 0, 0.5)), 0
-            transform = self.ax.get_yaxis_transform()
-        else:
-            place, turn = (_inside(self.xs, 0, 0.5), 0.5), 90
-            transform = self.ax.get_xaxis_transform()
-        self.ax.text(*place, text, transform=transform, rotation=turn, **_text_look(dark))
+    def _inside(self, row: Any, col: Any, across: float = 0.5, up: float = 0.5) -> tuple[Any, Any]:
+        """Places in cells, at parts of their extent, as parts of the axes."""
+        x, y = self.x_edges, self.y_edges
+        x_inside = x[col] * (1 - across) + x[np.add(col, 1)] * across
+        return x_inside, y[row] * (1 - up) + y[np.add(row, 1)] * up
 
-    def _draw_marks(self, marks: dict[str, pd.Series], numbers: bool) -> None:
-        """Marks in the middle of cells, or in a corner where the middle is taken."""
+    def _write(self, place: tuple[float, float], text: str, dark: bool, turn: float = 0) -> None:
+        self.ax.text(
+            *place, text, transform=self.ax.transAxes, ha="center", va="center", rotation=turn,
+            fontsize=style.SMALL, color="white" if dark else style.INK,
+        )  # fmt: skip
+
+    def _draw_marks(self, marks: dict[str, pd.Series], numbers: bool, room: float) -> None:
+        """Marks in the middle of cells, or in a corner where the middle is taken.
+
+        Args:
+            marks: for each mark, which cells have it.
+            numbers: whether numbers stand in the middle.
+            room: side of a cell, points.
+        """
         taken = np.full((len(self.ys.values), len(self.xs.values)), numbers)
-        widths, heights = self._cell_sizes()
-        room = 72 * min(float(np.median(widths)), float(np.median(heights)))
         for name, flags in marks.items():
             at = self._matrix(flags) == 1
             dot = name == INSIGNIFICANT
-            size = min(room * (0.25 if dot else 0.6), 6)
-            for corner in (False, True):
+            for corner, largest in ((False, 6), (True, 3.5 if dot else 4.5)):
                 rows, columns = np.nonzero(at & (taken == corner))
-                across, up = CORNERS[name] if corner else (0.5, 0.5)
-                largest = (3.5 if dot else 4.5) if corner else 6
-                look = MARKS[name] | {"markersize": min(size, largest)}
                 if len(rows):
-                    x, y = _inside(self.xs, columns, across), _inside(self.ys, rows, up)
+                    x, y = self._inside(rows, columns, *(CORNERS[name] if corner else ()))
+                    size = min(room * (0.25 if dot else 0.6), largest)
+                    look = MARKS[name] | {"markersize": size, "transform": self.ax.transAxes}
                     self.ax.plot(x, y, zorder=3, **look)
             taken |= at
 
 
-def _parts(scale: grid.Scale) -> NDArray[np.float64]:
-    """Sizes of cells as parts of the axis."""
+def _fractions(scale: grid.Scale) -> NDArray[np.float64]:
+    """Edges of cells as parts of the axis."""
     edges = scale.stretched(scale.edges)
-    return np.asarray(np.diff(edges) / (edges[-1] - edges[0]))
-
-
-def _inside(scale: grid.Scale, index: Any, part: float) -> Any:
-    """Coordinates inside cells, at a part of their extent."""
-    edges = scale.stretched(scale.edges)
-    inside = edges[index] * (1 - part) + edges[index + 1] * part
-    return 10**inside if scale.log else inside
-
-
-def _text_look(dark: bool) -> dict[str, Any]:
-    colour = "white" if dark else style.INK
-    return {"ha": "center", "va": "center", "fontsize": style.SMALL, "color": colour}
+    return np.asarray((edges - edges[0]) / (edges[-1] - edges[0]))
 
 
 def _short(value: float, signed: bool) -> str:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from dynsweep.analysis import grid
 from dynsweep.analysis.columns import QUANTITIES, mean_column
 from dynsweep.config import DATASETS, labels
-from dynsweep.figures import captions, layout, marks, style
+from dynsweep.figures import captions, layout, style
 from dynsweep.figures.captions import GAIN
 from dynsweep.figures.panel import Panel
 
@@ -58,8 +58,8 @@ def phase_panels(
         labels.axis_label(x, model), labels.axis_label(y, model), bar=True, figure=figure,
     )  # fmt: skip
     style.title(figure, captions.headline(metric), captions.facts(cells, metric, note))
-    names = _draw(axes, [rows for _, rows in parts], table, metric, (x, y))
-    layout.legend(figure, marks.handles(names))
+    _draw(axes, [rows for _, rows in parts], table, metric, (x, y))
+    layout.legend(figure)
     return figure
 
 
@@ -80,16 +80,13 @@ def phase_panel(
     """
     ax = ax if ax is not None else Figure().subplots()
     table = grid.spread_static(cells, []).dropna(subset=[x, y])
-    names = _draw([ax], [table], table, metric, (x, y))
+    _draw([ax], [table], table, metric, (x, y))
     model = table["model"].iloc[0]
     ax.set(xlabel=labels.axis_label(x, model), ylabel=labels.axis_label(y, model))
     ax.set_title(captions.headline(metric), loc="left", fontweight="bold")
-    if names:
+    if ax.get_legend_handles_labels()[0]:
         below = -0.75 / layout.inches(ax)[1]  # tick labels and the axis label are between
-        ax.legend(
-            handles=marks.handles(names), loc="upper left", bbox_to_anchor=(0, below),
-            borderaxespad=0, borderpad=0,
-        )  # fmt: skip
+        ax.legend(loc="upper left", bbox_to_anchor=(0, below), borderaxespad=0, borderpad=0)
     return ax
 
 
@@ -99,8 +96,8 @@ def _draw(
     table: pd.DataFrame,
     metric: str,
     settings: tuple[str, str],
-) -> set[str]:
-    """Draw cells into panels, and the colour bar; returns the marks that need a legend."""
+) -> None:
+    """Draw cells into panels, and the colour bar."""
     scales = grid.scale(table[settings[0]]), grid.scale(table[settings[1]])
     norm, cmap, extend, limits = _colours(table, metric)
     # Before the panels: the room that is left decides which numbers fit.
@@ -111,13 +108,13 @@ def _draw(
     bar.set_label("\n".join([captions.metric_label(metric), limits]).strip())
     layout.arrange(figure)
     panels = [Panel(ax, rows, *settings, scales) for ax, rows in zip(axes, parts, strict=True)]
-    names = set().union(*(panel.draw(metric, norm, cmap) for panel in panels))
+    for panel in panels:
+        panel.draw(metric, norm, cmap)
     for which, name, scale in zip("xy", settings, scales, strict=True):
         if not any(panel.sparse for panel in panels):
             layout.ticks(axes[0], which, name, scale)
         elif scale.log:
             style.round_ticks(axes[0].xaxis if which == "x" else axes[0].yaxis)
-    return names
 
 
 class _Colours(NamedTuple):

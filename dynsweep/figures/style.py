@@ -23,7 +23,6 @@ SHEET = mpl.rc_params_from_file(
 styled = mpl.rc_context(SHEET)
 """Decorator of all functions that draw: inside them the style sheet holds."""
 
-WIDEST = 10.6  # inches: about 1600 pixels
 SMALL = 7.5  # points: text in cells, and ticks of small panels
 INK, MISSING, HATCH = SHEET["text.color"], "0.93", "0.72"
 SEQUENTIAL, DIVERGING = "viridis", "RdBu"
@@ -72,7 +71,7 @@ def title(drawn: Axes | Figure, text: str, facts: str = "") -> Figure:
     figure.suptitle(text, x=left, y=1 - 0.08 / height, ha="left").set_in_layout(False)
     figure.text(left, 1 - 0.31 / height, facts, va="top")
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
-        engine.set(rect=(0, 0, 1, 1 - (0.33 + 0.15 * lines) / height))
+        engine.set(rect=(0, 0, 1, 1 - (0.42 + 0.15 * lines) / height))
     return figure
 
 

@@ -35,10 +35,8 @@ class Row:
 
     label: str
     curves: tuple[Curve, ...]
-    log: bool = False
-    gaps: bool = False  # shown as such: neighbours far apart are not joined
-    threshold: bool = False
-    zero: bool = False
+    change: bool = False  # around zero; neighbours far apart are not joined
+    curvature: bool = False  # on a log axis, with its threshold
 
 
 @style.styled
@@ -111,12 +109,10 @@ def present(run: pd.DataFrame) -> list[Row]:
     rows = [
         Row("class weight\n$G_i(t)$", tuple(weights)),
         Row("loss\n$F(W_t, t)$", (Curve("loss", BLUE),)),
-        Row(
-            "change of loss\n$F(t) - F(t-1)$", (Curve("loss_change", BLUE),), gaps=True, zero=True
-        ),
+        Row("change of loss\n$F(t) - F(t-1)$", (Curve("loss_change", BLUE),), change=True),
         Row("accuracy", accuracies),
         Row("training accuracy\nof each class", tuple(by_class)),
-        Row("largest Hessian\neigenvalue", hessian, log=True, threshold=True),
+        Row("largest Hessian\neigenvalue", hessian, curvature=True),
         Row("largest NTK\neigenvalue", (Curve("ntk", BLUE),)),
     ]
     recorded = {str(name) for name in run.columns[run.notna().any()]}
@@ -137,23 +133,22 @@ def broken(
 
 def _draw_row(ax: Axes, run: pd.DataFrame, row: Row, span: tuple[float, float], lr: float) -> None:
     shown = run[run["step"].between(*span)]
-    if row.zero:
+    if row.change:
         ax.axhline(0, color="0.6", linewidth=0.6)
     for curve in row.curves:
         part = shown[["step", curve.column]].dropna()
-        if row.log:
+        if row.curvature:
             part = part[part[curve.column] > 0]
         x, y = part["step"].to_numpy(float), part[curve.column].to_numpy(float)
-        if row.gaps:
+        if row.change:
             x, y = broken(x, y)
         ax.plot(
             x, y, color=curve.colour, linewidth=curve.linewidth, label=curve.text or "_",
             rasterized=len(x) > MANY,
         )  # fmt: skip
-    if row.threshold:
+    if row.curvature:
         label = f"2/lr = {labels.number(2 / lr)}"
         ax.axhline(2 / lr, color=style.INK, linewidth=1, linestyle="--", label=label)
-    if row.log:
         ax.set_yscale("log")
         style.round_ticks(ax.yaxis)
     else:
