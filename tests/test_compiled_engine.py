@@ -8,20 +8,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from by_hand import advance
+from runs import make_run as run_from
 
-from dynsweep.config import (
-    LossConfig,
-    MLPConfig,
-    RunConfig,
-    SpiralsConfig,
-    replaced,
-)
 from dynsweep.engines import choose
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledEngine, _aligned
@@ -29,13 +24,7 @@ from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.training.driver import train
 from dynsweep.training.probe import Probe
 
-
-def make_run(**changes: Any) -> RunConfig:
-    """A run of the spirals; dots of a setting's name are ``__``."""
-    run = RunConfig(
-        SpiralsConfig(), MLPConfig(), LossConfig(period=20), steps=100, precision="float64"
-    )
-    return replaced(run, {name.replace("__", "."): value for name, value in changes.items()})
+make_run = partial(run_from, loss__period=20, steps=100, precision="float64")
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
