@@ -3,9 +3,9 @@
     python benchmarks/launch_overhead.py [--jobs 2500]
 
 Each row is a process of its own, with dynsweep's configuration (60 settings) and a grid over
-period, amplitude and seed. The first two are timed from start to end; Hydra's own launcher is run on
-fewer jobs, and its cost per job is taken from two runs of different length, so that start-up is not
-multiplied with it. The last is what the fused sweeper does with a job: compose it and check it.
+period, amplitude and seed. The first two are timed from start to end; Hydra's own launcher is run
+on fewer jobs, and its cost per job is taken from two runs of different length, so that start-up is
+not multiplied with it. The last is what the fused sweeper does with a job: compose it, check it.
 """
 
 from __future__ import annotations
