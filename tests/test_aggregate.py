@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,27 @@ def test_the_command_writes_and_prints(tmp_path: Path, capsys: pytest.CaptureFix
     }
     assert "gain_train_accuracy.svg" in capsys.readouterr().out
     assert len(pd.read_csv(tmp_path / "out" / "cells.csv")) == 20
+
+
+def test_missing_whole_numbers_stay_whole(tmp_path: Path) -> None:
+    """A setting that some runs leave out, and one that records of an older version lack."""
+    axes = {"batch_size": [None, 32], "amplitude": [1, 20], "seed": range(2)}
+    records = [
+        record(number, **dict(zip(axes, values, strict=True)))
+        for number, values in enumerate(itertools.product(*axes.values()))
+    ]
+    for old in records[::2]:
+        del old.config["loss.static_end"]
+    summary = aggregate([write(tmp_path, records)], html=True)
+    runs = summary.runs
+    assert runs["optimizer.batch_size"].dtype == runs["epochs"].dtype == "Int64"
+    assert runs["optimizer.batch_size"].dropna().tolist() == [32] * 4
+    assert runs["loss.static_end"].eq(0).all()
+    assert len(summary.cells) == 4
+    assert sorted(summary.cells["train_accuracy_gain_pairs"]) == [0, 0, 2, 2]
+    text = (tmp_path / "results.csv").read_text()
+    assert ",32," in text
+    assert "32.0" not in text
+    assert "4 cells of 2 seeds" in summary.text()
+    assert re.search("Best cell: .*batch size = (none|32)", summary.text())
+    assert (tmp_path / "report.html").exists()

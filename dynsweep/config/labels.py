@@ -33,7 +33,7 @@ def _words(column: str) -> str:
 
 def number(value: Any) -> str:
     """A setting's value as short text: 0.05, 1, 35,000, glorot."""
-    if value is None or value != value:
+    if str(value) in ("None", "nan", "<NA>"):
         return "none"
     if isinstance(value, bool) or not hasattr(value, "__float__"):
         return str(value)
