@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import make_dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 import torch
 from by_hand import evaluate_by_hand, train_by_hand
+from runs import make_run as run_from
 
-from dynsweep.config import LossConfig, MLPConfig, RunConfig, SpiralsConfig, replaced
-from dynsweep.engines import ENGINES, Engine, Session, choose, group
+from dynsweep import settings
+from dynsweep.config import LossConfig
+from dynsweep.config.run import settings_of
+from dynsweep.engines import ENGINES, Engine, Session, _readers, choose, group
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
 from dynsweep.engines.graphed import STEPS, GraphedSession
 from dynsweep.engines.triton import interpreted
 from dynsweep.metrics import COLUMNS
-from dynsweep.settings import setting
 from dynsweep.training import schedules
 from dynsweep.training.driver import train
 from dynsweep.training.probe import Probe, measure
@@ -30,7 +32,7 @@ BY_NAME = {engine.name: engine for engine in ENGINES}
 WIDTH, SAMPLES = 20, 9
 # Triton's interpreter takes tenths of a second a step.
 LONGEST = {"triton": 8}
-HAS_TRITON = importlib.util.find_spec("triton") is not None and interpreted()
+CAN_TRITON = importlib.util.find_spec("triton") is not None
 
 
 class Rehearsal(GraphedSession):
@@ -40,10 +42,21 @@ class Rehearsal(GraphedSession):
         return {steps: partial(self.take, steps) for steps in (STEPS, 1)}
 
 
+make_run = partial(
+    run_from,
+    dataset__samples_per_class=SAMPLES,
+    dataset__validation_samples_per_class=5,
+    model__width=WIDTH,
+    loss__period=20,
+    steps=100,
+    precision="float64",
+)
+
+
 @pytest.fixture(params=[engine.name for engine in ENGINES])
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Every engine; those of CUDA as far as a CPU can show."""
-    if request.param == "triton" and not HAS_TRITON:
+    if request.param == "triton" and not (CAN_TRITON and interpreted()):
         pytest.skip("needs Triton's interpreter; see test_triton_engine")
     return BY_NAME[request.param]
 
@@ -54,19 +67,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def make_run(**settings: Any) -> RunConfig:
-    """A small run in float64; dots of a setting's name are ``__``."""
-    base = RunConfig(
-        SpiralsConfig(samples_per_class=SAMPLES, validation_samples_per_class=5),
-        MLPConfig(width=WIDTH),
-        LossConfig(period=20),
-        steps=100,
-        precision="float64",
-    )
-    return replaced(base, {name.replace("__", "."): value for name, value in settings.items()})
-
-
-def several(engine: Engine, **settings: Any) -> Batch:
+def several(engine: Engine, **changes: Any) -> Batch:
     """Three runs that differ in everything that may differ within a batch, of a length that the
     engine trains in a moment."""
     steps = LONGEST.get(engine.name, 100)
@@ -75,7 +76,7 @@ def several(engine: Engine, **settings: Any) -> Batch:
         {"loss__period": steps // 3, "loss__amplitude": 1.0, "optimizer__lr": 0.3, "seed": 1},
         {"loss__period": 1, "loss__amplitude": 5.0, "optimizer__lr": 0.9, "seed": 2},
     ]
-    return Batch(tuple(make_run(**{"steps": steps, **one, **settings}) for one in different))
+    return Batch(tuple(make_run(**{"steps": steps, **one, **changes}) for one in different))
 
 
 def begin(engine: Engine, batch: Batch) -> Session:
@@ -150,8 +151,8 @@ def test_float32_to_rounding(engine: Engine) -> None:
 
 
 def test_begins_with_the_weights_of_the_model(engine: Engine) -> None:
-    for settings in ({}, {"model__bias": False}, {"model__init": "glorot"}):
-        batch = several(engine, **settings)
+    for changes in ({}, {"model__bias": False}, {"model__init": "glorot"}):
+        batch = several(engine, **changes)
         weights = begin(engine, batch).weights()
         for name, value in batch.initial_weights().items():
             np.testing.assert_array_equal(weights[name], value.numpy())
@@ -250,30 +251,38 @@ def test_nothing_of_the_process_is_changed(engine: Engine) -> None:
     assert torch.get_num_threads() == before + 1
 
 
-@dataclass(unsafe_hash=True)
-class LossWithMore(LossConfig):
-    """A setting that somebody adds, of which no engine knows."""
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A setting that somebody adds to a group, and that no engine knows of."""
+    kept = (settings.declared, settings._names, settings_of, _readers)
+    other = make_dataclass("Other", [("smoothing", float, settings.setting(0.0))])
+    field = other.__dataclass_fields__["smoothing"]
+    monkeypatch.setitem(LossConfig.__dataclass_fields__, "smoothing", field)
+    monkeypatch.setattr(LossConfig, "smoothing", 0.0, raising=False)
+    for function in kept:
+        function.cache_clear()
+    yield "smoothing"
+    monkeypatch.undo()
+    for function in kept:
+        function.cache_clear()
 
-    smoothing: float = setting(0.0, "label smoothing")
 
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_setting_that_is_added_parts_batches_and_goes_to_the_reference_engine(
-    device: str, monkeypatch: pytest.MonkeyPatch
+    added: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "cc")
-    runs = [
-        replace(make_run(seed=k), loss=LossWithMore(period=20, smoothing=smoothing))
-        for k, smoothing in enumerate((0.0, 0.1, 0.0, 0.1))
-    ]
+    runs = [make_run(seed=seed) for seed in range(4)]
+    assert group(runs) == [[0, 1, 2, 3]]
+    for run in runs[1::2]:
+        setattr(run.loss, added, 0.1)
     assert group(runs) == [[0, 2], [1, 3]]
-    fastest = choose(runs[0], device).name
-    assert fastest in ({"compiled"} if device == "cpu" else {"triton", "graphed"})
-    assert choose(runs[1], device).name == "reference"
+    for device, fast in (("cpu", "compiled"), ("cuda", "triton" if CAN_TRITON else "graphed")):
+        assert choose(runs[0], device).name == fast
+        assert choose(runs[1], device).name == "reference"
     for engine in ENGINES[:-1]:
-        where = "cpu" if engine.name == "compiled" else "cuda"
-        if engine.obstacle(runs[0], where) is None:
-            obstacle = str(engine.obstacle(runs[1], where))
+        device = "cpu" if engine.name == "compiled" else "cuda"
+        if engine.name != "triton" or CAN_TRITON:
+            obstacle = engine.obstacle(runs[1], device)
             assert obstacle == "trains with loss.smoothing=0.0, not 0.1"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 from operator import attrgetter
+from typing import Any
 
 from dynsweep.config import RunConfig
+from dynsweep.config.run import settings_of
 from dynsweep.engines.base import Engine, Session
-from dynsweep.engines.capabilities import ANY, allowed, declarations_of, kinds
+from dynsweep.engines.capabilities import ANY, allowed
 from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.graphed import GraphedEngine
 from dynsweep.engines.reference import ReferenceEngine
@@ -53,27 +55,21 @@ def group(runs: Sequence[RunConfig]) -> list[list[int]]:
     """
     groups: dict[Hashable, list[int]] = {}
     for position, run in enumerate(runs):
-        classes = kinds(run)
-        shared, limits = _readers(classes)
-        key = (classes, shared(run), *[get(run) in values for get, values in limits])
+        shared, limited = _readers(run.dataset.name, run.model.name)
+        key = (shared(run), *[read(run) in values for read, values in limited])
         groups.setdefault(key, []).append(position)
     return list(groups.values())
 
 
-Reader = Callable[[RunConfig], Hashable]
-Limit = tuple[Reader, Collection[Hashable]]
-
-
 @cache
-def _readers(classes: tuple[type, ...]) -> tuple[Reader, list[Limit]]:
-    """For runs of these classes, the values of all shared settings; and each batched one that
-    an engine limits, with the values that this engine allows."""
-    settings = declarations_of(classes)
-    shared: Reader = attrgetter(*[name for name, one in settings.items() if not one.batched])
-    limits: list[Limit] = [
+def _readers(dataset: str, model: str) -> tuple[Any, list[tuple[Any, Sequence[Any]]]]:
+    """For such runs, a reader of all shared settings; and one of each batched setting that an
+    engine limits, with the values that this engine allows."""
+    settings = settings_of(dataset, model)
+    limited = [
         (attrgetter(name), values)
         for name, setting in settings.items()
         for engine in ENGINES
         if setting.batched and (values := allowed(engine.trains, setting)) is not ANY
     ]
-    return shared, limits
+    return attrgetter(*[name for name, one in settings.items() if not one.batched]), limited

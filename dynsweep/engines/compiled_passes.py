@@ -131,23 +131,12 @@ def _forward(
         units(first)
 
 
-def _softmax(
-    vec: Vectors,
-    shape: Shape,
-    samples: Any,
-    x: Any,
-    z: Any,
-    q: Any,
-    labels: Any,
-    shares: Any,
-    b2: Any,
-    class_weights: Any,
-    totals: Any,
-) -> None:
+def _softmax(vec: Vectors, shape: Shape, *values: Any) -> None:
     """The rows ``q`` of the loss's gradient, and the ``totals`` of their last C - 1, that of b2.
 
     The logits ``z`` are left 0, ready for the next step.
     """
+    samples, x, z, q, labels, shares, b2, class_weights, totals = values
     b, classes = vec.builder, shape.classes
     last = vec.element(b2, integer(classes - 1))
     biases = [b.fsub(vec.element(b2, integer(c)), last) for c in range(classes - 1)]
@@ -188,18 +177,9 @@ def _softmax(
         b.store(b.extract_element(quads[c // UNITS], lane), b.gep(totals, [integer(c)]))
 
 
-def _backward(
-    vec: Vectors,
-    shape: Shape,
-    weights: Any,
-    block: Any,
-    samples: Any,
-    q: Any,
-    active: Any,
-    lr: Any,
-    one: Any,
-) -> None:
+def _backward(vec: Vectors, shape: Shape, *values: Any) -> None:
     """Sum ``q`` where each unit of a block is active, and take the step of its weights."""
+    weights, block, samples, q, active, lr, one = values
     b, base = vec.builder, vec.builder.mul(block, integer(shape.rows * UNITS))
     # Processors with separate pipes for additions and multiply-adds (Zen) use both if every
     # other sum is a multiply-add by a one that the compiler cannot see through.

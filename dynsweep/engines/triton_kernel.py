@@ -27,39 +27,6 @@ COUNTS = ["steps", "tiles", "runs"]
 
 
 @triton.jit
-def _load(
-    hidden_ptr,
-    bias_ptr,
-    run,
-    UNITS: tl.constexpr,
-    UNIT_WARPS: tl.constexpr,
-    LANES: tl.constexpr,
-    SAMPLES: tl.constexpr,
-    ROWS: tl.constexpr,
-    CLASSES: tl.constexpr,
-):
-    """Pointers to a thread's rows and output biases, their values, and its sample in a tile."""
-    shape: tl.constexpr = (UNIT_WARPS, LANES, SAMPLES)
-    warp = tl.arange(0, UNIT_WARPS)[:, None, None]
-    lane = tl.arange(0, LANES)[None, :, None]
-    thread = tl.broadcast_to(warp * LANES + lane, shape)
-    sample = tl.broadcast_to(tl.arange(0, SAMPLES)[None, None, :], shape)
-    w_ptr = ()
-    w = ()
-    for u in tl.static_range(UNITS):
-        for r in tl.static_range(ROWS):
-            row = (run * ROWS + r) * UNIT_WARPS * LANES
-            w_ptr = w_ptr + (hidden_ptr + (row + thread) * UNITS + u,)
-            w = w + (tl.load(w_ptr[u * ROWS + r]),)
-    b_ptr = ()
-    b = ()
-    for c in tl.static_range(CLASSES):
-        b_ptr = b_ptr + (bias_ptr + run * CLASSES + c + 0 * thread,)
-        b = b + (tl.load(b_ptr[c]),)
-    return w_ptr, w, b_ptr, b, sample
-
-
-@triton.jit
 def _logits(x, w, b, UNITS: tl.constexpr, INPUTS: tl.constexpr, CLASSES: tl.constexpr):
     """A thread's hidden activations, and the logits of its sample (the same in all its lanes)."""
     ROWS: tl.constexpr = INPUTS + 1 + CLASSES
@@ -106,9 +73,23 @@ def train(
     """
     ROWS: tl.constexpr = INPUTS + 1 + CLASSES
     run = tl.program_id(0).to(tl.int64)
-    w_ptr, w, b_ptr, b, sample = _load(
-        hidden_ptr, bias_ptr, run, UNITS, UNIT_WARPS, LANES, SAMPLES, ROWS, CLASSES
-    )
+    shape: tl.constexpr = (UNIT_WARPS, LANES, SAMPLES)
+    warp = tl.arange(0, UNIT_WARPS)[:, None, None]
+    lane = tl.arange(0, LANES)[None, :, None]
+    thread = tl.broadcast_to(warp * LANES + lane, shape)
+    sample = tl.broadcast_to(tl.arange(0, SAMPLES)[None, None, :], shape)
+    w_ptr = ()
+    w = ()
+    for u in tl.static_range(UNITS):
+        for r in tl.static_range(ROWS):
+            row = (run * ROWS + r) * UNIT_WARPS * LANES
+            w_ptr = w_ptr + (hidden_ptr + (row + thread) * UNITS + u,)
+            w = w + (tl.load(w_ptr[u * ROWS + r]),)
+    b_ptr = ()
+    b = ()
+    for c in tl.static_range(CLASSES):
+        b_ptr = b_ptr + (bias_ptr + run * CLASSES + c + 0 * thread,)
+        b = b + (tl.load(b_ptr[c]),)
     rates_ptr += run
     weights_ptr += run * CLASSES
     zero = tl.zeros_like(w[0])

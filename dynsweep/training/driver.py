@@ -65,52 +65,41 @@ def train(
         Preempted: soon after ``stop`` returns true, with everything saved in ``checkpoint``.
     """
     with torch_settings(batch.first, device):
-        return _train(batch, engine, device, on_steps, checkpoint, stop)
-
-
-def _train(
-    batch: Batch,
-    engine: Engine,
-    device: str,
-    on_steps: Callable[[int], None],
-    checkpoint: Checkpoint | None,
-    stop: Callable[[], bool],
-) -> Outcome:
-    start = time.perf_counter()
-    session, probe = engine.begin(batch, device), Probe(batch, device)
-    schedule = Schedule(batch, device, probe)
-    observer = Observer(batch, schedule, probe)
-    steps = batch.steps
-    if checkpoint and (before := checkpoint.load()):
-        session.restore(before.step, before.state)
-        schedule.restore(before.state)
-        for step, columns in before.trajectory.items():
-            observer.trajectory.add(step, columns)
-        start -= before.seconds
-        log.info("Going on from step %d", before.step)
-        on_steps(before.step)
-    chunk = 16
-    for halt in observer.stops:
-        while session.step < halt:
-            taken = min(chunk, halt - session.step)
-            tick = time.perf_counter()
-            schedule.advance(session, taken)
-            seconds = max(time.perf_counter() - tick, 1e-9)
-            on_steps(taken)
-            # At most fourfold at a time: first chunks also pay for compilation and cold caches.
-            chunk = max(1, min(4 * chunk, int(taken * CHUNK_SECONDS / seconds)))
-            stopping = stop()
-            if checkpoint and (stopping or checkpoint.due()) and session.step < steps:
-                so_far = time.perf_counter() - start
-                state = session.state() | schedule.state()
-                checkpoint.save(Snapshot(session.step, so_far, state, observer.trajectory))
-            if stopping and session.step < steps:
-                raise Preempted
-        if session.step == halt:
-            observer.record(session)
-    metrics, weights = measure(session, probe), session.weights()
-    finite = np.isfinite(metrics["train_loss"])
-    for values in weights.values():
-        finite &= np.isfinite(values).reshape(len(batch), -1).all(axis=1)
-    seconds = time.perf_counter() - start
-    return Outcome(metrics, weights, ~finite, observer.trajectory, seconds)
+        start = time.perf_counter()
+        session, probe = engine.begin(batch, device), Probe(batch, device)
+        schedule = Schedule(batch, device, probe)
+        observer = Observer(batch, schedule, probe)
+        steps = batch.steps
+        if checkpoint and (before := checkpoint.load()):
+            session.restore(before.step, before.state)
+            schedule.restore(before.state)
+            for step, columns in before.trajectory.items():
+                observer.trajectory.add(step, columns)
+            start -= before.seconds
+            log.info("Going on from step %d", before.step)
+            on_steps(before.step)
+        chunk = 16
+        for halt in observer.stops:
+            while session.step < halt:
+                taken = min(chunk, halt - session.step)
+                tick = time.perf_counter()
+                schedule.advance(session, taken)
+                seconds = max(time.perf_counter() - tick, 1e-9)
+                on_steps(taken)
+                # At most fourfold: first chunks also pay for compilation and cold caches.
+                chunk = max(1, min(4 * chunk, int(taken * CHUNK_SECONDS / seconds)))
+                stopping = stop()
+                if checkpoint and (stopping or checkpoint.due()) and session.step < steps:
+                    so_far = time.perf_counter() - start
+                    state = session.state() | schedule.state()
+                    checkpoint.save(Snapshot(session.step, so_far, state, observer.trajectory))
+                if stopping and session.step < steps:
+                    raise Preempted
+            if session.step == halt:
+                observer.record(session)
+        metrics, weights = measure(session, probe), session.weights()
+        finite = np.isfinite(metrics["train_loss"])
+        for values in weights.values():
+            finite &= np.isfinite(values).reshape(len(batch), -1).all(axis=1)
+        seconds = time.perf_counter() - start
+        return Outcome(metrics, weights, ~finite, observer.trajectory, seconds)
