@@ -566,6 +566,15 @@ class TestWorkersOfTheDefaultLauncher:
         assert len(list(read(tmp_path / "out"))) == 6
 
 
+def test_the_launcher_that_workers_replaced_says_so(dynsweep: Dynsweep) -> None:
+    done = dynsweep("-m", "hydra/launcher=fused_local", "seed=0,1", "steps=5")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "dynsweep: error: hydra/launcher=fused_local: no longer there; "
+        "take hydra.launcher.workers=N of the default launcher\n"
+    )
+
+
 @pytest.mark.slow
 def test_status_of_a_plain_sweep(tmp_path: Path, dynsweep: Dynsweep) -> None:
     assert dynsweep("-m", *GRID, "steps=5", "hydra.sweep.dir=out").returncode == 0

@@ -13,6 +13,8 @@ _TYPES = {
     "is not a valid bool": "must be true or false",
     "is not Optional": "must have a value",
 }
+# What is no longer there, and what does its work.
+_REPLACED = {"hydra/launcher=fused_local": "hydra.launcher.workers=N of the default launcher"}
 
 
 def one_line(error: BaseException, overrides: list[str]) -> str:
@@ -26,6 +28,8 @@ def one_line(error: BaseException, overrides: list[str]) -> str:
     if found := re.search(r"Could not find '(\S+)/([^/']+)'", text):
         group, option = found.groups()
         options = re.findall(r"^\t(\w+)$", text, re.MULTILINE)
+        if instead := _REPLACED.get(f"{group}={option}"):
+            return f"{group}={option}: no longer there; take {instead}"
         return f"{group}={option}: must be one of {', '.join(options)}"
     if found := re.search(r"Could not override '([^']+)'", text):
         key = found[1]

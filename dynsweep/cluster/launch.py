@@ -62,18 +62,17 @@ def run_on_slurm(
         log.info("%d of %d runs are in %s already", held, len(runs), directory)
     fresh = [p for p in todo if launch.outcomes.identities[p] not in launch.shards]
     if len(fresh) < len(todo):
-        theirs, tasks = len(todo) - len(fresh), len(launch.submissions)
-        log.info("%d runs are in %d tasks of an earlier launch", theirs, tasks)
+        joined, count = len(todo) - len(fresh), len(launch.submissions)
+        log.info("%d runs are in %d tasks of an earlier launch", joined, count)
     try:
         if fresh:
             executor.check()
             count = shard_count([runs[position] for position in fresh], conf)
             parts = balanced(runs, fresh, count, conf.runs_per_task)
-            jobs = ", ".join(arrays(one.job for one in launch.submit(parts)))
-            log.info(
-                "%d runs in %d tasks of up to %d runs; Slurm job %s",
-                len(fresh), len(parts), max(map(len, parts)), jobs,
-            )  # fmt: skip
+            tasks = launch.submit(parts)
+            sizes, jobs = [one.runs for one in tasks], ", ".join(arrays(one.job for one in tasks))
+            text = "%d runs in %d tasks of up to %d runs; Slurm job %s"
+            log.info(text, sum(sizes), len(tasks), max(sizes), jobs)
         if conf.detach:
             log.info(f"Left to themselves. {STATUS}", directory)
             return launch.outcomes.results()
@@ -105,14 +104,14 @@ class Launch:
     Attributes:
         submissions: the tasks that train them.
         shards: which shard a run is in, by its identity.
-        reasons: why a run may have left no record, by its identity.
+        reasons: why runs of a shard may have left no record.
     """
 
     def __init__(self, outcomes: Outcomes, executor: Executor) -> None:
         self.outcomes, self.executor = outcomes, executor
         self.submissions: list[Submission] = []
         self.shards: dict[str, Path] = {}
-        self.reasons: dict[str, str] = {}
+        self.reasons: dict[Path, str] = {}
 
     def join_earlier(self) -> None:
         """Take over the tasks of earlier launches that run, or will.
@@ -156,24 +155,21 @@ class Launch:
                 raise ConfigError("hydra/launcher", "fused_slurm", text) from None
             log.error("%d of %d tasks submitted: %s", len(submitted), len(shards), error)
             left = {shard.path for shard in shards} - {one.shard for one in submitted}
-            self._explain(dict.fromkeys(left, f"its task was not submitted: {error}"))
+            self.reasons |= dict.fromkeys(left, f"its task was not submitted: {error}")
         return submitted
 
     def follow(self, stall_minutes: float = float("inf")) -> None:
         """Return when all tasks have ended."""
         monitor = Monitor(self.submissions, self.executor, stall_minutes)
         monitor.run()
-        self._explain(monitor.reasons)
+        self.reasons |= monitor.reasons
         self.outcomes.refresh()
-
-    def _explain(self, reasons: Mapping[Path, str]) -> None:
-        shards = self.shards.items()
-        self.reasons |= {run: reasons[shard] for run, shard in shards if shard in reasons}
 
     def results(self) -> list[Any]:
         """What became of each run of the grid, :class:`RunFailed` where it left no record."""
-        found = zip(self.outcomes.identities, self.outcomes.results(), strict=True)
-        return [
-            RunFailed(self.reasons.get(identity, "left no record")) if result is None else result
-            for identity, result in found
-        ]
+        results = self.outcomes.results()
+        for position, identity in enumerate(self.outcomes.identities):
+            if results[position] is None:
+                reason = self.reasons.get(self.shards[identity], "left no record")
+                results[position] = RunFailed(reason)
+        return results

@@ -74,11 +74,10 @@ class LocalExecutor:
                 process.send_signal(STOP_SIGNAL)
         return {one.job: _task_state(codes[one.job]) for one in submissions}
 
-    def cancel(self, submissions: Sequence[Submission]) -> None:
+    def cancel(self, submissions: Sequence[Submission] = ()) -> None:
         """End all that are left, and wait for their end."""
         for process in self._processes.values():
-            if process.poll() is None:
-                process.terminate()
+            process.terminate()
         for process in self._processes.values():
             process.wait()
 
@@ -89,10 +88,13 @@ class InProcessExecutor(LocalExecutor):
     def _start(self, shard: Shard, log_file: Path, environment: dict[str, str]) -> Submission:
         from dynsweep.cluster.worker import Worker
 
+        handler = signal.getsignal(STOP_SIGNAL)
         try:
             Worker(shard.path)()
         except Exception:
             log.exception("A worker failed")
+        finally:
+            signal.signal(STOP_SIGNAL, handler)
         return Submission(shard.path, shard.path.stem, log_file, len(shard.runs), "local")
 
     def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
@@ -127,16 +129,16 @@ def run_here(
         return run_sweep(runs, directory)
     outcomes = Outcomes(runs, directory)
     todo = outcomes.missing()
-    log.info("%d of %d runs are to be trained", len(todo), len(runs))
-    launch = Launch(outcomes, executor())
+    started = executor()
+    launch = Launch(outcomes, started)
     try:
         if todo:
-            submissions = launch.submit(balanced(runs, todo, count))
-            logs = submissions[0].log.with_name("*.log")
-            log.info("%d runs on %d workers; logs: %s", len(todo), len(submissions), logs)
+            first, *others = launch.submit(balanced(runs, todo, count))
+            logs = first.log.with_name("*.log")
+            log.info("%d runs on %d workers; logs: %s", len(todo), 1 + len(others), logs)
             launch.follow()
     finally:
-        launch.executor.cancel(launch.submissions)
+        started.cancel()
     return launch.results()
 
 
@@ -153,14 +155,11 @@ def train_shard(
     grid = [[shard.runs[position] for position in part] for part in parts]
     shards = write_shards(shard.path.parent, grid, f"{shard.path.stem}.")
     executor = LocalExecutor(stop)
-    submissions: list[Submission] = []
     try:
-        for some in executor.submit(shards):
-            submissions += some
-        monitor = Monitor(submissions, executor)
+        monitor = Monitor([one for some in executor.submit(shards) for one in some], executor)
         monitor.run(progress)
     finally:
-        executor.cancel(submissions)
+        executor.cancel()
     if monitor.reasons:
         raise RuntimeError("; ".join(monitor.reasons.values()))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus
-from dynsweep.cluster.slurm import SlurmError, TaskState
+from dynsweep.cluster.slurm import GONE, SlurmError, TaskState
 from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.progress import Progress
 
@@ -36,7 +36,7 @@ class Executor(Protocol):
         ...
 
     def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
-        """By job; absent is what is not known, or no longer. May raise :class:`SlurmError`."""
+        """By job; absent is what is not known, or no longer. Raises :class:`SlurmError`."""
         ...
 
     def cancel(self, submissions: Sequence[Submission]) -> None:
@@ -49,7 +49,7 @@ class _Followed:
     """A task that has not ended, and what is known of it; times by the monotonic clock."""
 
     submission: Submission
-    state: TaskState | None = None
+    state: TaskState = GONE
     status: WorkerStatus = field(default_factory=WorkerStatus)
     moved: float = field(default_factory=time.monotonic)  # when last seen to get further
     stalled: bool = False  # and has been named for it
@@ -105,7 +105,7 @@ class Monitor:
         now = time.monotonic()
         for one in list(self._open):
             if self._answered:
-                one.state = states.get(one.submission.job)
+                one.state = states.get(one.submission.job, GONE)
             self._read_status(one, now)
             self._judge(one, now)
         self._summarise(now)
@@ -123,9 +123,9 @@ class Monitor:
     def _judge(self, one: _Followed, now: float) -> None:
         if one.status.state == "finished":
             self._open.remove(one)
-        elif not self._answered or (one.state is not None and one.state.alive):
+        elif one.state.alive or not self._answered:
             one.dead = None
-            if one.state is None or one.state.text != "running":
+            if one.state.text != "running":
                 one.moved = now
             elif now - one.moved > self.stall_seconds and not one.stalled:
                 one.stalled = True
@@ -141,7 +141,7 @@ class Monitor:
 
     def _report_death(self, one: _Followed) -> None:
         task = one.submission
-        reason = f"task {task.job} {one.state.text if one.state else 'is gone'}"
+        reason = f"task {task.job} {one.state.text}"
         if one.status.state == "failed" and one.status.error:
             reason += f" ({one.status.error})"
         self.reasons[task.shard] = f"{reason}; log: {task.log}"
@@ -158,8 +158,7 @@ class Monitor:
         counts: Counter[str] = Counter(lost=len(self.reasons))
         counts["finished"] = len(self._all) - len(self._open) - len(self.reasons)
         for one in self._open:
-            alive = one.state is not None and one.state.alive
-            counts[one.state.text if one.state and alive else "ending"] += 1
+            counts[one.state.text if one.state.alive else "ending"] += 1
         text = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()) if n)
         due = now - self._summary[0] >= SUMMARY_SECONDS or not self._open
         if text != self._summary[1] and due:

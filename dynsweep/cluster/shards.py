@@ -56,13 +56,10 @@ class Shard:
             for name, value in configs[0].items()
             if all(name in config and config[name] == value for config in configs)
         }
+        own = [{k: v for k, v in config.items() if k not in shared} for config in configs]
         rows = [
-            {
-                "number": run.number,
-                "overrides": run.overrides,
-                "config": {name: value for name, value in config.items() if name not in shared},
-            }
-            for run, config in zip(self.runs, configs, strict=True)
+            {"number": run.number, "overrides": run.overrides, "config": config}
+            for run, config in zip(self.runs, own, strict=True)
         ]
         write_json(self.path, {"config": shared, "runs": rows})
 
@@ -80,27 +77,16 @@ class Shard:
 
 @dataclass
 class WorkerStatus:
-    """What a worker says of itself.
+    """What a worker says of itself."""
 
-    Attributes:
-        state: ``running``, ``requeued`` (stopped, to go on later), ``finished`` or ``failed``.
-        done: runs done, fractions of those in flight included.
-        total: runs of its shard.
-        host: where it runs.
-        pid: its process there.
-        updated: seconds since 1970.
-        error: why it failed.
-        errors: of single runs, one line each.
-    """
-
-    state: str = "running"
-    done: float = 0.0
-    total: int = 0
+    state: str = "running"  # or requeued (stopped, to go on later), finished, failed
+    done: float = 0.0  # runs, with fractions of those in flight
+    total: int = 0  # runs of its shard
     host: str = ""
-    pid: int = 0
-    updated: float = 0.0
-    error: str = ""
-    errors: list[str] = field(default_factory=list)
+    pid: int = 0  # its process there
+    updated: float = 0.0  # seconds since 1970
+    error: str = ""  # why it failed
+    errors: list[str] = field(default_factory=list)  # of single runs, one line each
 
     def write(self, shard: Path) -> None:
         """Replace the status of the worker of the shard in file ``shard``."""
@@ -118,21 +104,13 @@ class WorkerStatus:
 
 @dataclass(frozen=True)
 class Submission:
-    """A shard that was given to a worker.
+    """A shard that was given to a worker."""
 
-    Attributes:
-        shard: path of its file.
-        job: id of the task that trains it, ``12_3`` in an array of Slurm's.
-        log: what the task prints.
-        runs: how many there are.
-        scheduler: ``slurm``, or ``local`` for a process of this machine.
-    """
-
-    shard: Path
-    job: str
-    log: Path
+    shard: Path  # of its file
+    job: str  # the task that trains it: 12_3 in an array of Slurm's, or a process
+    log: Path  # what the task prints
     runs: int
-    scheduler: str
+    scheduler: str  # slurm, or local for this machine
 
 
 def new_launch(directory: str | Path) -> Path:
@@ -153,12 +131,9 @@ def write_shards(folder: Path, parts: Sequence[Sequence[Run]], stem: str = "") -
 
 def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
     """Note which tasks train the shards of a launch, for later launches and ``--status``."""
+    top = folder.parents[1]
     rows = [
-        {
-            **vars(one),
-            "shard": one.shard.name,
-            "log": os.path.relpath(one.log, folder.parents[1]),
-        }
+        vars(one) | {"shard": one.shard.name, "log": os.path.relpath(one.log, top)}
         for one in submissions
     ]
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -167,12 +142,10 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
 
 def read_submissions(directory: str | Path) -> list[Submission]:
     """Those of all launches, the oldest first; not of a version that wrote absolute paths."""
-    paths = SweepPaths(Path(directory).absolute())
+    top = Path(directory).absolute()
     return [
-        Submission(
-            **{**row, "shard": file.with_name(row["shard"]), "log": paths.directory / row["log"]}
-        )
-        for file in sorted(paths.tasks.glob(f"*/{TASKS}"))
+        Submission(**row | {"shard": file.with_name(row["shard"]), "log": top / row["log"]})
+        for file in sorted(SweepPaths(top).tasks.glob(f"*/{TASKS}"))
         for row in json.loads(file.read_text())["tasks"]
         if "shard" in row
     ]

@@ -37,6 +37,9 @@ class TaskState:
     alive: bool
 
 
+GONE = TaskState("is gone", alive=False)
+
+
 class SlurmError(DynsweepError, RuntimeError):
     """A command of Slurm did not work; the text is what it said, in one line."""
 

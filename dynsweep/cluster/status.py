@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, read_submissions
-from dynsweep.cluster.slurm import SlurmError, TaskState, states
+from dynsweep.cluster.slurm import GONE, SlurmError, TaskState, states
 from dynsweep.config.labels import duration
 from dynsweep.store import FAILED, FINISHED, latest
 
@@ -79,7 +79,7 @@ def _unfinished(directory: Path, recorded: Set[str]) -> tuple[list[_Unfinished],
         note = f"Slurm could not be asked ({error}): states are what tasks last said."
         return unfinished, note
     for task in asked:
-        task.state = known.get(task.submission.job, TaskState("gone", alive=False))
+        task.state = known.get(task.submission.job, GONE)
     return unfinished, ""
 
 
@@ -87,5 +87,5 @@ def _last_said(submission: Submission, status: WorkerStatus | None) -> TaskState
     if status is None:
         return TaskState("pending", alive=True)
     if submission.scheduler == "local" and time.time() - status.updated > SILENT_SECONDS:
-        return TaskState("gone", alive=False)
+        return GONE
     return TaskState(status.state, alive=status.state != "failed")

@@ -44,8 +44,6 @@ class Worker:
             if not callable(requeue):
                 raise
             requeue(STOP_SIGNAL, None)  # submitit's: dumps the task anew, requeues, exits
-        finally:
-            signal.signal(STOP_SIGNAL, requeue)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
@@ -54,8 +52,8 @@ class Worker:
         shard = Shard.read(self.shard)
         status = WorkerStatus(total=len(shard.runs))
         status.write(self.shard)
-        errors = Errors(status)
-        logging.getLogger("dynsweep").addHandler(errors)
+        logger, errors = logging.getLogger("dynsweep"), Errors(status)
+        logger.addHandler(errors)
         try:
             # PyTorch comes with it; by now the launching process sees that the worker runs.
             from dynsweep.cluster.local import train_shard
@@ -72,7 +70,7 @@ class Worker:
             status.error = " ".join(f"{type(error).__name__}: {error}".split())
             raise
         finally:
-            logging.getLogger("dynsweep").removeHandler(errors)
+            logger.removeHandler(errors)
             status.write(self.shard)
 
 
