@@ -78,7 +78,7 @@ def phase_diagram(
     >>> phase_diagram(results).get_xlabel()
     'period T (steps)'
     """
-    select.quantity(metric)
+    select.check_quantity(metric)
     if results.empty:
         raise AnalysisError("results: no runs")
     table = cells(results)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynsweep.analysis.columns import setting_columns
 from dynsweep.analysis.select import matching, static_twin
 from dynsweep.config import DATASETS, RunConfig, SpiralsConfig, from_flat, labels
 from dynsweep.config.run import settings_of
@@ -43,15 +44,16 @@ def typical_runs(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return typical
 
 
-def of_cell(runs: pd.DataFrame, cell: pd.Series, keys: list[str]) -> pd.DataFrame:
-    """The runs of a cell, which has these settings as ``keys``."""
-    return runs[matching(runs, {name: cell[name] for name in keys})]
+def of_cell(runs: pd.DataFrame, cell: pd.Series) -> pd.DataFrame:
+    """The runs of a cell: those with its settings."""
+    settings = [name for name in setting_columns(runs) if name != "seed"]
+    return runs[matching(runs, {name: cell[name] for name in settings})]
 
 
-def static_and_best(runs: pd.DataFrame, best: pd.Series, keys: list[str]) -> pd.DataFrame:
+def static_and_best(runs: pd.DataFrame, best: pd.Series) -> pd.DataFrame:
     """A typical run of the best cell, and before it the static run of the same seed; none if
     the cell has none."""
-    chosen = typical_runs(of_cell(runs, best, keys), [])
+    chosen = typical_runs(of_cell(runs, best), [])
     if chosen.empty or best["amplitude"] == 1:
         return chosen
     static = static_twin(runs, best)

@@ -33,15 +33,10 @@ def column(name: str, known: list[str], argument: str) -> str:
     return short
 
 
-def quantity(name: str, argument: str = "metric") -> str:
-    """The column of cells that a diagram of one of ``QUANTITIES`` shows.
-
-    Raises:
-        AnalysisError: naming the ``argument`` and what is allowed.
-    """
+def check_quantity(name: str) -> None:
+    """Raise :class:`AnalysisError` for a ``metric`` that is none of ``QUANTITIES``."""
     if name not in QUANTITIES:
-        raise AnalysisError(f"must be one of {', '.join(QUANTITIES)}", **{argument: name})
-    return QUANTITIES[name]
+        raise AnalysisError(f"must be one of {', '.join(QUANTITIES)}", metric=name)
 
 
 def obstacle(cells: pd.DataFrame, name: str) -> str:

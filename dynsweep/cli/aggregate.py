@@ -58,7 +58,7 @@ def aggregate(
     if output is None and len(directories) != 1:
         raise AnalysisError("several directories: say where to write, with output")
     for metric in metrics:
-        select.quantity(metric)
+        select.check_quantity(metric)
     for form in formats:
         if form not in FORMATS:
             raise AnalysisError(f"must be one of {', '.join(FORMATS)}", formats=form)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dynsweep.analysis import decisions
-from dynsweep.analysis.columns import setting_columns, varying
+from dynsweep.analysis.columns import varying
 from dynsweep.analysis.decisions import Predict, half_side
 from dynsweep.analysis.select import best_cell, matching
 from dynsweep.analysis.statistics import cells
@@ -141,10 +141,9 @@ def regions_of_sweep(tables: SweepTables) -> Figure | None:
 def _chosen(tables: SweepTables) -> pd.DataFrame:
     """The runs that are drawn: typical ones of the best cells that fit the requests."""
     runs = decisions.drawable(tables.runs)
-    keys = [name for name in setting_columns(runs) if name != "seed"]
     if not tables.decisions:
         best = best_cell(tables.cells)
-        return decisions.static_and_best(runs, best, keys) if best is not None else runs.head(0)
+        return decisions.static_and_best(runs, best) if best is not None else runs.head(0)
     chosen = [runs.head(0)]
     for request in tables.decisions:
         fitting = runs[matching(runs, request)]
@@ -153,5 +152,5 @@ def _chosen(tables: SweepTables) -> pd.DataFrame:
             words = ",".join(f"{name}={value}" for name, value in request.items())
             tables.note(f"No decision regions of {words}: no saved weights in the plane.")
         else:
-            chosen.append(decisions.typical_runs(decisions.of_cell(fitting, best, keys), []))
+            chosen.append(decisions.typical_runs(decisions.of_cell(fitting, best), []))
     return pd.concat(chosen)
