@@ -157,6 +157,10 @@ def test_missing_failed_and_diverged_cells_are_marked(tmp_path: Path) -> None:
     assert legend(figure) == ["no result", "a run failed", "a run diverged"]
     assert marked(axis, "a run failed") == [(1000, 10)]
     assert marked(axis, "a run diverged") == [(10, 40)]
+    # The number of a cell and its mark stand apart.
+    numbers = np.array([text.get_position() for text in axis.texts])
+    marks = [line.get_xydata() for line in axis.lines if line.get_label().startswith("a run")]
+    assert all(np.abs(numbers - place).max(axis=1).min() > 0.05 for place in np.vstack(marks))
     assert overlaps(figure) == []
 
 
