@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from dynsweep.engines.devices import available_threads
 
@@ -41,12 +41,10 @@ def ordinary(cfg: DictConfig) -> float:
     import peers_torch
     import torch
 
-    from dynsweep.config import run_config
+    from dynsweep.config import typed
 
     torch.set_num_threads(1)
-    settings = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(settings, dict)
-    run = run_config({str(key): value for key, value in settings.items()})
+    run = typed(cfg)
     peers_torch.one_run(run)(run.steps)
     return 0.0
 

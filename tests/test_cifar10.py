@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dynsweep.config import CIFAR10Config
+from dynsweep.config import CIFAR10Config, MLPConfig, RunConfig
 from dynsweep.data import load
 from dynsweep.data.cifar10 import statistics
-from dynsweep.data.cifar10_files import FOLDER, RECORD, TEST, TRAIN
-from dynsweep.data.download import ARCHIVE, download
+from dynsweep.data.download import ARCHIVE, FOLDER, RECORD, TEST, TRAIN, download
 from dynsweep.errors import ConfigError
 from dynsweep.settings import check
 
@@ -126,7 +125,11 @@ def test_bad_settings_and_missing_data(root: Path, tmp_path: Path) -> None:
         load(config(root, samples_per_class=21))
     with pytest.raises(ConfigError, match="validation_samples_per_class"):
         config(root, validation="split")
-    assert config(root).science() == config(tmp_path / "elsewhere", download=True).science()
+    runs = [
+        RunConfig(dataset=one, model=MLPConfig())
+        for one in (config(root), config(tmp_path / "elsewhere", download=True))
+    ]
+    assert runs[0].identity() == runs[1].identity()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

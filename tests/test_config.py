@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import asdict
 
 import pytest
 
-from dynsweep.config import RunConfig, flatten, run_config
+from dynsweep.config import SETTINGS, RunConfig, flatten, from_flat, identity, replaced
+from dynsweep.config.run import settings_of
 from dynsweep.engines import group
 from dynsweep.errors import ConfigError
 
 
 def test_round_trip_and_identity(make_run: Callable[..., RunConfig]) -> None:
     run = make_run(width=200, seed=7)
-    again = run_config(asdict(run))
+    again = from_flat(flatten(run))
     assert again == run
     assert again.identity() == run.identity()
     for change in ({"seed": 8}, {"width": 201}, {"lr": 0.5}, {"period": 3}, {"noise": 0.1},
@@ -68,15 +69,58 @@ def test_runs_that_share_shapes_share_a_batch(make_run: Callable[..., RunConfig]
 def test_bad_values_are_named(
     make_run: Callable[..., RunConfig], setting: str, value: object
 ) -> None:
-    settings = asdict(make_run())
-    group_name, _, leaf = setting.rpartition(".")
-    (settings[group_name] if group_name else settings)[leaf] = value
     with pytest.raises(ConfigError) as caught:
-        run_config(settings)
+        from_flat({**flatten(make_run()), setting: value}).check()
     assert caught.value.setting == setting
     text = str(caught.value)
     assert text.startswith(f"{setting}={value}: ")
     assert "\n" not in text
+
+
+def test_the_identity_holds_what_differs_from_the_defaults(
+    make_run: Callable[..., RunConfig],
+) -> None:
+    run = make_run(
+        width=200, amplitude=3.0, optimizer__schedule__name="piecewise",
+        optimizer__schedule__milestones=[0.5],
+    )  # fmt: skip
+    flat = flatten(run)
+    # Other orders, whole numbers for real ones, lists for tuples, and no defaults: the same run.
+    recorded = json.loads(json.dumps(dict(reversed(flat.items()))))
+    assert identity(recorded | {"loss.amplitude": 3}) == run.identity()
+    known = settings_of("spirals", "mlp")
+    named = ("dataset.name", "model.name")
+    short = {k: v for k, v in flat.items() if k in named or v != known[k].default}
+    assert len(short) < 8
+    assert identity(short) == run.identity()
+    # A setting of another version may decide the result, unless it is a place's.
+    assert identity(flat | {"loss.new": 1}) != run.identity()
+    assert identity(flat | {"observe.new": 1, "engine.new": 2}) == run.identity()
+    # The same values of another dataset or model are another run.
+    assert identity(flat | {"dataset.name": "cifar10"}) != run.identity()
+
+
+def test_every_setting_is_declared_with_its_meaning_and_role() -> None:
+    for name, setting in SETTINGS.items():
+        assert setting.help or name in ("dataset.name", "model.name"), name
+        assert setting.name == name
+        assert not (setting.batched and not setting.identity), name
+    assert [name for name, one in SETTINGS.items() if one.batched] == [
+        "loss.period", "loss.amplitude", "optimizer.lr", "optimizer.momentum",
+        "optimizer.weight_decay", "seed",
+    ]  # fmt: skip
+
+
+def test_copies_with_other_values(make_run: Callable[..., RunConfig]) -> None:
+    run = make_run()
+    other = replaced(run, {"loss.period": 7, "optimizer.schedule.milestones": [0.5], "steps": 3})
+    assert (other.loss.period, other.steps) == (7, 3)
+    assert other.optimizer.schedule.milestones == (0.5,)
+    assert run == make_run()
+    assert other.model is run.model
+    for name in ("loss.perod", "los.period", "loss.period.x", "optimizer.schedule.nam", "x"):
+        with pytest.raises(ConfigError, match="no such setting"):
+            replaced(run, {name: 1})
 
 
 def test_flatten() -> None:

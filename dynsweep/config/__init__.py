@@ -3,53 +3,29 @@
 Nothing here imports PyTorch: tab completion stays quick.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from dynsweep.config.engine import EngineConfig
-from dynsweep.config.loss import LossConfig
-from dynsweep.config.observe import NTKConfig, ObserveConfig, SharpnessConfig
-from dynsweep.config.optimizer import OptimizerConfig, ScheduleConfig
-from dynsweep.config.run import SETTINGS, Run, RunConfig, from_flat, identity
-from dynsweep.config.schemas import register_schemas, typed
-from dynsweep.data import DATASETS, CIFAR10Config, DatasetConfig, SpiralsConfig
-from dynsweep.models import MODELS, MLPConfig, ModelConfig, Myrtle5Config, WideResNetConfig
-from dynsweep.settings import Setting, flatten, replaced
-
-__all__ = [
-    "DATASETS",
-    "MODELS",
-    "SETTINGS",
-    "CIFAR10Config",
-    "DatasetConfig",
-    "EngineConfig",
-    "LossConfig",
-    "MLPConfig",
-    "ModelConfig",
-    "Myrtle5Config",
-    "NTKConfig",
-    "ObserveConfig",
-    "OptimizerConfig",
-    "Run",
-    "RunConfig",
-    "ScheduleConfig",
-    "Setting",
-    "SharpnessConfig",
-    "SpiralsConfig",
-    "WideResNetConfig",
-    "flatten",
-    "from_flat",
-    "identity",
-    "register_schemas",
-    "replaced",
-    "typed",
-]
-
-# Until every room takes runs:
-SCIENCE = ("dataset", "model", "loss", "optimizer", "steps", "epochs", "seed", "precision")
-
-
-def run_config(settings: Mapping[str, Any]) -> RunConfig:
-    run = from_flat(flatten(settings))
-    run.check()
-    return run
+from dynsweep.config.engine import EngineConfig as EngineConfig
+from dynsweep.config.loss import LossConfig as LossConfig
+from dynsweep.config.observe import NTKConfig as NTKConfig
+from dynsweep.config.observe import ObserveConfig as ObserveConfig
+from dynsweep.config.observe import SharpnessConfig as SharpnessConfig
+from dynsweep.config.optimizer import OptimizerConfig as OptimizerConfig
+from dynsweep.config.optimizer import ScheduleConfig as ScheduleConfig
+from dynsweep.config.run import SETTINGS as SETTINGS
+from dynsweep.config.run import Run as Run
+from dynsweep.config.run import RunConfig as RunConfig
+from dynsweep.config.run import from_flat as from_flat
+from dynsweep.config.run import identity as identity
+from dynsweep.config.schemas import register_schemas as register_schemas
+from dynsweep.config.schemas import typed as typed
+from dynsweep.data import DATASETS as DATASETS
+from dynsweep.data import CIFAR10Config as CIFAR10Config
+from dynsweep.data import DatasetConfig as DatasetConfig
+from dynsweep.data import SpiralsConfig as SpiralsConfig
+from dynsweep.models import MODELS as MODELS
+from dynsweep.models import MLPConfig as MLPConfig
+from dynsweep.models import ModelConfig as ModelConfig
+from dynsweep.models import Myrtle5Config as Myrtle5Config
+from dynsweep.models import WideResNetConfig as WideResNetConfig
+from dynsweep.settings import Setting as Setting
+from dynsweep.settings import flatten as flatten
+from dynsweep.settings import replaced as replaced

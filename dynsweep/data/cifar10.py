@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynsweep.data.base import Dataset, DatasetConfig
-from dynsweep.data.cifar10_files import FOLDER, RECORD, RECORDS, TEST, TRAIN
+from dynsweep.data.download import FOLDER, RECORD, RECORDS, TEST, TRAIN, download
 from dynsweep.errors import ConfigError
 from dynsweep.lazy import np
 from dynsweep.settings import setting
@@ -74,30 +74,25 @@ class CIFAR10Config(DatasetConfig):
         """Training and validation images ``(samples, 3, 32, 32)`` with their labels."""
         folder = find(Path(self.root))
         if folder is None and self.download:
-            from dynsweep.data.download import download
-
             folder = download(Path(self.root))
         if folder is None:
             names = f"{TRAIN[0]} to {TRAIN[-1]} and {TEST}"
             allowed = f"put {names} there, or let dataset.download=true"
             raise ConfigError("dataset.root", self.root, allowed)
-        parts = [read(folder / name) for name in TRAIN]
-        train: Images = (
-            np.concatenate([images for images, _ in parts]),
-            np.concatenate([labels for _, labels in parts]),
-        )
+        files = [read(folder / name) for name in TRAIN]
+        images, labels = (np.concatenate(parts) for parts in zip(*files, strict=True))
         rng = np.random.RandomState(self.seed)
         held = self.validation_samples_per_class
         if self.validation == "test":
             validation = _some(read(folder / TEST), held, rng, "validation_samples_per_class")
         else:
-            order = rng.permutation(len(train[1]))
-            train = (train[0][order], train[1][order])
-            assert held is not None  # see rules
-            chosen = _first(train[1], held, "validation_samples_per_class")
-            validation = (train[0][chosen], train[1][chosen])
-            train = (train[0][~chosen], train[1][~chosen])
-        return _some(train, self.samples_per_class, rng, "samples_per_class"), validation
+            order = rng.permutation(len(labels))
+            images, labels = images[order], labels[order]
+            chosen = _first(labels, held or 0, "validation_samples_per_class")
+            validation = images[chosen], labels[chosen]
+            images, labels = images[~chosen], labels[~chosen]
+        train = _some((images, labels), self.samples_per_class, rng, "samples_per_class")
+        return train, validation
 
 
 def statistics(images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

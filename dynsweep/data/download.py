@@ -8,14 +8,17 @@ takes its place when all have the published size.
 from __future__ import annotations
 
 import os
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
 
-from dynsweep.data.cifar10_files import FOLDER, RECORD, RECORDS, TEST, TRAIN
 from dynsweep.errors import ConfigError
 
+RECORD = 1 + 3 * 32 * 32  # bytes
+RECORDS = 10_000  # of a published file
+TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+TEST = "test_batch.bin"
+FOLDER = "cifar-10-batches-bin"  # of the published archive
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"  # published beside the archive
 ARCHIVE = "cifar-10-binary.tar.gz"
@@ -52,21 +55,16 @@ def download(
 
 def unpack(archive: Path, folder: Path, size: int) -> None:
     """The six files of the archive into ``folder``, nothing else and nowhere else."""
-    wanted = {f"{FOLDER}/{name}": name for name in (*TRAIN, TEST)}
+    wanted = [f"{FOLDER}/{name}" for name in (*TRAIN, TEST)]
     with (
-        tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as name,
+        tempfile.TemporaryDirectory(dir=archive.parent, prefix="unpacking-") as place,
         tarfile.open(archive, "r:gz") as tar,
     ):
-        place = Path(name) / FOLDER
-        place.mkdir()
-        for member in tar:
-            data = tar.extractfile(member) if member.isreg() and member.name in wanted else None
-            if data is None:
-                continue
+        members = {member.name: member for member in tar if member.isreg()}
+        if missing := [name for name in wanted if name not in members]:
+            raise ValueError(f"the archive lacks {', '.join(missing)}")
+        for member in (members[name] for name in wanted):
             if member.size != size:
                 raise ValueError(f"{member.name} has {member.size:,} bytes, not {size:,}")
-            with open(place / wanted.pop(member.name), "wb") as file:
-                shutil.copyfileobj(data, file)
-        if wanted:
-            raise ValueError(f"the archive lacks {', '.join(wanted)}")
-        os.rename(place, folder)  # all six at once
+            tar.extract(member, place, filter="data")
+        os.rename(Path(place, FOLDER), folder)  # all six at once

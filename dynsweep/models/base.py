@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dynsweep.settings import setting
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Tensors = dict[str, Tensor]
 
 
-class Model(Protocol):
+class Model:
     """A network applied to many runs at once; parameters carry a leading ``runs`` axis.
 
     Attributes:
@@ -26,39 +26,26 @@ class Model(Protocol):
 
     def init(self, seed: int) -> Tensors:
         """Initial parameters of one run, float64 on the CPU, without the ``runs`` axis."""
-        ...
+        raise NotImplementedError
 
     def buffers(self) -> Tensors:
         """What a run keeps besides parameters (means and variances of batch norm), at first."""
-        ...
+        return {}
 
     def pack(self, params: Tensors) -> Tensors:
         """The layout that :meth:`forward` wants, from that of :meth:`init`, runs stacked."""
-        ...
+        return params
 
     def unpack(self, params: Tensors) -> Tensors:
         """The inverse of :meth:`pack`."""
-        ...
+        return params
 
     def forward(self, params: Tensors, inputs: Tensor, buffers: Tensors, training: bool) -> Tensor:
         """Logits ``(runs, samples, classes)`` of packed parameters on ``(runs, samples, ...)``.
 
         In training, buffers are brought up to date in place.
         """
-        ...
-
-
-class Plain:
-    """A model without buffers, whose parameters are used as they are initialised."""
-
-    def buffers(self) -> Tensors:
-        return {}
-
-    def pack(self, params: Tensors) -> Tensors:
-        return params
-
-    def unpack(self, params: Tensors) -> Tensors:
-        return params
+        raise NotImplementedError
 
 
 @dataclass(unsafe_hash=True)

@@ -41,7 +41,7 @@ class MLPConfig(ModelConfig):
         return MLP(self, math.prod(shape), classes)
 
 
-class MLP:
+class MLP(Model):
     """``logits = relu(x W1 + b1) W2 + b2`` for a batch of runs.
 
     Parameters of one run: ``w1 (inputs, width)``, ``b1 (width,)``, ``w2 (width, classes)``,
@@ -78,9 +78,6 @@ class MLP:
                     normal(fan_out) * 0.01 if glorot else torch.zeros(fan_out, dtype=torch.float64)
                 )
         return params
-
-    def buffers(self) -> dict[str, Tensor]:
-        return {}
 
     def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pad the hidden units to a multiple of ``ALIGN``; biases become rows."""

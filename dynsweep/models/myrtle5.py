@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dynsweep.lazy import torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig, Plain
+from dynsweep.models.base import Model, ModelConfig
 from dynsweep.models.convolution import average, convolve, merge
 from dynsweep.settings import setting
 
@@ -38,7 +38,7 @@ class Myrtle5Config(ModelConfig):
         return Myrtle5(self, shape, classes)
 
 
-class Myrtle5(Plain):
+class Myrtle5(Model):
     """conv, conv, pool, conv, pool, conv, pool three times, dense.
 
     Parameters of one run, for ``C = width`` channels: ``conv1 (C, 3, 3, 3)``, ``conv2`` to

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dynsweep.errors import ConfigError
 from dynsweep.lazy import torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig, Plain
+from dynsweep.models.base import Model, ModelConfig
 from dynsweep.models.convolution import average, convolve, merge, normalise
 from dynsweep.settings import setting
 
@@ -58,7 +58,7 @@ class Block:
     stride: int
 
 
-class WideResNet(Plain):
+class WideResNet(Model):
     """Parameters of one run: ``conv``, ``GROUP.BLOCK.{conv1,conv2,shortcut,bn1,bn2}``, ``bn`` and
     ``dense``; a batch norm has ``.scale`` and ``.shift``, and the buffers ``.mean`` and
     ``.variance``."""
