@@ -403,6 +403,41 @@ class TestMonitor:
         ]
 
 
+class TestStatus:
+    @pytest.fixture
+    def tasks(self, make_runs: MakeRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tasks:
+        tasks = Tasks(make_runs(3), make_runs(2, width=9), directory=tmp_path)
+        write_submissions(tasks.folder, tasks.submissions)
+        monkeypatch.setattr(status, "states", tasks.states)
+        return tasks
+
+    def test_every_run_is_counted_once(self, tasks: Tasks, tmp_path: Path) -> None:
+        first, second = tasks.shards
+        run_sweep(first.runs[:1], tmp_path, first.label)
+        WorkerStatus(done=1.5).write(first.path)
+        tasks.known["7_1"] = TaskState("pending (Priority)", alive=True)
+        head, _, *lines = status.report(tmp_path).splitlines()
+        assert head == f"{tmp_path}: 1 completed, 2 running, 2 pending"
+        assert len(lines) == 2
+        assert re.search(r" 7_0 +running +1\.5 of 3 runs, heard of \d s ago  /.*logs/0$", lines[0])
+        assert re.search(r" 7_1 +pending \(Priority\) +0\.0 of 2 runs  /.*logs/1$", lines[1])
+        # The other task's runs in a second launch, which has died since.
+        again = Tasks(list(second.runs), directory=tmp_path)
+        write_submissions(again.folder, again.submissions)
+        del tasks.known["7_0"]
+        assert status.report(tmp_path).startswith(f"{tmp_path}: 1 completed, 2 pending, 2 missing")
+        # Finished by whoever it was: tasks that failed are of no interest.
+        run_sweep([*first.runs, *second.runs], tmp_path)
+        assert status.report(tmp_path) == f"{tmp_path}: 5 completed"
+
+    def test_without_slurm_it_is_what_tasks_said_last(self, tasks: Tasks, tmp_path: Path) -> None:
+        tasks.silent = True
+        WorkerStatus().write(tasks.shards[0].path)
+        head, note, *_ = status.report(tmp_path).splitlines()
+        assert head == f"{tmp_path}: 3 running, 2 pending"
+        assert note.startswith("Slurm could not be asked (squeue: no answer in a minute)")
+
+
 class FakeSlurm(InProcessExecutor):
     """Trains what is submitted before it says so, if it takes it."""
 
@@ -474,6 +509,22 @@ class TestRunOnSlurm:
         slurm.trains = True
         assert None not in run_on_slurm(make_runs(5), tmp_path, {"tasks": 1})
         assert slurm.log[-1] == 5
+
+    def test_what_ends_while_slurm_is_asked_is_not_trained_twice(
+        self, make_runs: MakeRuns, tmp_path: Path, slurm: type[FakeSlurm]
+    ) -> None:
+        slurm.trains = False
+        run_on_slurm(make_runs(4), tmp_path, {"tasks": 2, "detach": True})
+
+        def states(self: Any, submissions: Sequence[Submission]) -> dict[str, TaskState]:
+            for one in submissions:
+                self._start(Shard.read(one.shard), one.log, {})
+            return {}
+
+        slurm.states = states  # type: ignore[method-assign]
+        assert None not in run_on_slurm(make_runs(4), tmp_path, {})
+        assert slurm.log == ["check", 2, 2]
+        assert len(list(read(tmp_path))) == 4
 
     @pytest.mark.parametrize("on_interrupt", ["cancel", "detach"])
     def test_interrupted_while_submitting(
