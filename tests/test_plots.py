@@ -123,19 +123,19 @@ def test_words_and_single_values_have_places_too() -> None:
 def test_the_diagram_shows_the_table_at_its_true_positions(tmp_path: Path) -> None:
     of = table(plane(tmp_path))
     figure = phase_panels(of, "validation_accuracy")
-    axis, bar = figure.axes
+    ax, bar = figure.axes
     wide = of.pivot(index="amplitude", columns="period", values="validation_accuracy_mean")
-    assert np.array_equal(drawn(axis), wide.to_numpy())
-    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
-    assert axis.get_xlabel() == "period T (steps)"
-    assert axis.get_ylabel() == "amplitude A"
-    assert labels(axis, "x") == ["10", "30", "100", "300", "1000"]
-    assert labels(axis, "y") == ["1 (static)", "3", "10", "40"]
-    corners = mesh(axis).get_coordinates()
+    assert np.array_equal(drawn(ax), wide.to_numpy())
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert ax.get_xlabel() == "period T (steps)"
+    assert ax.get_ylabel() == "amplitude A"
+    assert labels(ax, "x") == ["10", "30", "100", "300", "1000"]
+    assert labels(ax, "y") == ["1 (static)", "3", "10", "40"]
+    corners = mesh(ax).get_coordinates()
     assert np.asarray(corners[0, 1:-1, 0]) == pytest.approx(
         np.sqrt(np.multiply(PERIODS[1:], PERIODS[:-1]))
     )
-    assert mesh(axis).get_clim() == pytest.approx((1 / 3, 1))
+    assert mesh(ax).get_clim() == pytest.approx((1 / 3, 1))
     assert bar.get_ylabel() == "validation accuracy\n(colours from chance, 0.33 to 1)"
     title, facts = (text.get_text() for text in figure.texts)
     assert title == "Validation accuracy"
@@ -150,16 +150,16 @@ def test_missing_failed_and_diverged_cells_are_marked(tmp_path: Path) -> None:
 
     axes = {"period": PERIODS, "amplitude": AMPLITUDES, "seed": range(3)}
     figure = phase_panels(table(sweep(tmp_path, axes, status)))
-    axis = figure.axes[0]
-    masked = np.ma.getmaskarray(drawn(axis))
+    ax = figure.axes[0]
+    masked = np.ma.getmaskarray(drawn(ax))
     assert list(zip(*np.nonzero(masked), strict=True)) == [(2, 4), (3, 4)]
-    assert any(patch.get_hatch() for patch in axis.patches)
+    assert any(patch.get_hatch() for patch in ax.patches)
     assert legend(figure) == ["no result", "a run failed", "a run diverged"]
-    assert marked(axis, "a run failed") == [(1000, 10)]
-    assert marked(axis, "a run diverged") == [(10, 40)]
+    assert marked(ax, "a run failed") == [(1000, 10)]
+    assert marked(ax, "a run diverged") == [(10, 40)]
     # The number of a cell and its mark stand apart.
-    numbers = np.array([text.get_position() for text in axis.texts])
-    marks = [line.get_xydata() for line in axis.lines if line.get_label().startswith("a run")]
+    numbers = np.array([text.get_position() for text in ax.texts])
+    marks = [line.get_xydata() for line in ax.lines if line.get_label().startswith("a run")]
     assert all(np.abs(numbers - place).max(axis=1).min() > 0.05 for place in np.vstack(marks))
     assert overlaps(figure) == []
 
@@ -178,16 +178,16 @@ def test_the_static_row_is_filled_from_one_period(tmp_path: Path) -> None:
 def test_gains_have_a_centred_map_and_dots_where_not_significant(tmp_path: Path) -> None:
     of = table(plane(tmp_path))
     figure = phase_panels(of, "gain_validation_accuracy")
-    axis, bar = figure.axes
+    ax, bar = figure.axes
     wide = of.pivot(index="amplitude", columns="period", values="validation_accuracy_gain")
-    assert np.array_equal(drawn(axis), wide.to_numpy())
-    low, high = mesh(axis).get_clim()
+    assert np.array_equal(drawn(ax), wide.to_numpy())
+    low, high = mesh(ax).get_clim()
     assert low == -high
     assert high >= of["validation_accuracy_gain"].abs().max()
-    assert mesh(axis).get_cmap().name == "RdBu"
+    assert mesh(ax).get_cmap().name == "RdBu"
     doubtful = (of["validation_accuracy_gain_p_corrected"] > 0.05).sum()
     assert doubtful > 0
-    assert len(marked(axis, "not significant")) == doubtful
+    assert len(marked(ax, "not significant")) == doubtful
     assert any("not significant at 5 %" in text for text in legend(figure))
     assert bar.get_ylabel() == "gain in validation accuracy\nover the static loss"
 
@@ -203,17 +203,17 @@ def test_further_settings_become_panels_with_the_static_loss_first(tmp_path: Pat
     assert grid.choose_axes(of) == ("width", "lr")
     figure = phase_panels(of, "train_accuracy", "width", "lr")
     *panels, _ = figure.axes
-    titles = [axis.get_title() for axis in panels]
+    titles = [ax.get_title() for ax in panels]
     assert titles == ["static (A = 1)", "T = 10, A = 20", "T = 100, A = 20"]
     rows = of[(of["amplitude"] == 20) & (of["period"] == 100)]
     wide = rows.pivot(index="lr", columns="width", values="train_accuracy_mean")
     assert np.array_equal(drawn(panels[2]), wide.to_numpy())
-    assert len({mesh(axis).get_clim() for axis in panels}) == 1
+    assert len({mesh(ax).get_clim() for ax in panels}) == 1
     assert panels[0].get_xlabel() == "width (hidden units)"
     assert panels[0].get_ylabel() == "learning rate"
     assert overlaps(figure) == []
     *gains, _ = phase_panels(of, "gain_train_accuracy", "width", "lr").axes
-    assert [axis.get_title() for axis in gains] == titles[1:]
+    assert [ax.get_title() for ax in gains] == titles[1:]
 
 
 def test_no_more_than_twelve_panels(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_axes_chosen_by_default(tmp_path: Path) -> None:
 def test_one_swept_setting_is_a_line_with_errors_beside_the_static_loss(tmp_path: Path) -> None:
     of = table(sweep(tmp_path, {"period": PERIODS, "amplitude": [1, 20], "seed": range(4)}))
     figure = line_panels(of, "validation_accuracy", "period")
-    (axis,) = figure.axes
-    dynamical, static = axis.containers
+    (ax,) = figure.axes
+    dynamical, static = ax.containers
     rows = of[of["amplitude"] == 20].sort_values("period")
     line, _, (bars,) = dynamical.lines
     assert np.array_equal(line.get_ydata(), rows["validation_accuracy_mean"])
@@ -251,8 +251,8 @@ def test_one_swept_setting_is_a_line_with_errors_beside_the_static_loss(tmp_path
     assert heights == pytest.approx(rows["validation_accuracy_se"])
     assert len(static.lines[0].get_xdata()) == len(PERIODS)
     assert np.ptp(static.lines[0].get_ydata()) == 0
-    assert axis.get_xscale() == "log"
-    assert axis.get_ylabel() == "validation accuracy, mean ± s.e."
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylabel() == "validation accuracy, mean ± s.e."
     assert legend(figure) == ["dynamical loss", "static loss (A = 1)"]
     assert overlaps(figure) == []
 
@@ -387,8 +387,8 @@ def test_decision_regions_show_static_and_best(
     image = best.images[0]
     shown = np.asarray(image.get_array())
     edge = image.get_extent()[1]
-    axis = np.linspace(-edge, edge, len(shown))
-    points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    ax = np.linspace(-edge, edge, len(shown))
+    points = np.stack(np.meshgrid(ax, ax), axis=-1).reshape(-1, 2)
     assert np.array_equal(shown.ravel(), predict_of(row)(points))
     assert sum(len(points.get_offsets()) for points in best.collections) == 300
     # Regions and points of one class are of one hue.
@@ -408,7 +408,7 @@ def test_decision_regions_of_chosen_runs(
     )
     wanted = ["period=50,amplitude=40,seed=1", "loss.amplitude=1.0,seed=0", "amplitude=20"]
     aggregate([trained], tmp_path, decisions=wanted, metrics=[], formats=["png"])
-    titles = [axis.get_title() for axis in figures["decision_regions"].axes]
+    titles = [ax.get_title() for ax in figures["decision_regions"].axes]
     assert titles[0].startswith("T = 50, A = 40, seed 1")
     assert titles[1].startswith("static (A = 1), seed 0")
     assert titles[2].startswith("T = 50, A = 20, seed ")

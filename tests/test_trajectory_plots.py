@@ -44,11 +44,11 @@ def frame() -> pd.DataFrame:
 
 
 def ylabels(figure: Figure) -> list[str]:
-    return [axis.get_ylabel().replace("\n", " ") for axis in figure.axes if axis.get_ylabel()]
+    return [ax.get_ylabel().replace("\n", " ") for ax in figure.axes if ax.get_ylabel()]
 
 
-def entries(axis: Axes) -> list[str]:
-    legend = axis.get_legend()
+def entries(ax: Axes) -> list[str]:
+    legend = ax.get_legend()
     return [text.get_text() for text in legend.get_texts()] if legend else []
 
 
@@ -103,17 +103,17 @@ def test_gaps_are_not_joined() -> None:
 
 
 def test_bouncing_over_curvature(frame: pd.DataFrame) -> None:
-    axis = bifurcation(frame, 1.0, period=100)
-    figure = style.title(axis, "Bouncing and curvature", "T = 100")
+    ax = bifurcation(frame, 1.0, period=100)
+    figure = style.title(ax, "Bouncing and curvature", "T = 100")
     _, bar = figure.axes
-    points = axis.collections[0]
+    points = ax.collections[0]
     shown = frame[frame["loss_change"].notna() & (frame["step"] <= 390)]
     offsets = np.asarray(points.get_offsets())
     np.testing.assert_array_equal(offsets[:, 1], shown["loss_change"])
     np.testing.assert_array_equal(points.get_array(), shown["step"] % 100 / 100)
     at_25 = offsets[shown["step"].to_numpy() == 25, 0]
     assert at_25 == pytest.approx(1.5)  # between 1.4 at t = 20 and 1.6 at t = 30
-    assert entries(axis) == ["2/lr = 2"]
+    assert entries(ax) == ["2/lr = 2"]
     assert bar.get_ylabel() == "time within the cycle (part of T)"
     assert overlaps(figure) == []
     page = Figure(figsize=(10, 4), layout="constrained")
@@ -166,12 +166,12 @@ def test_decision_regions_in_time() -> None:
     labels = (points[:, 0] > 0).astype(np.int64)
     snapshots = [half_plane(angle, points, labels) for angle in (0, 90, 180)]
     figure = decision_strip(snapshots, "H = 20")
-    assert [axis.get_title().split("\n")[0] for axis in figure.axes] == [
+    assert [ax.get_title().split("\n")[0] for ax in figure.axes] == [
         "t = 0", "t = 90", "t = 180"
     ]  # fmt: skip
     assert figure.axes[0].get_title().endswith("accuracy 1.00")
     assert figure.axes[2].get_title().endswith("accuracy 0.00")
-    right = [np.asarray(axis.images[0].get_array())[10, -1] for axis in figure.axes]
+    right = [np.asarray(ax.images[0].get_array())[10, -1] for ax in figure.axes]
     assert right == [1, 0, 0]
     assert overlaps(figure) == []
     for count in (1, 6, 8):
