@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from dynsweep.cli.parser import Parser
+from dynsweep.metrics import COLUMNS
 
 EXAMPLES = """\
 examples:
@@ -22,6 +23,7 @@ examples:
 
 def parser() -> Parser:
     """The options; names of settings are short (``lr``) or dotted (``optimizer.lr``)."""
+    gains = [f"gain_{name}" for name in COLUMNS if name.endswith("_accuracy")]
     command = Parser(
         prog="dynsweep-aggregate",
         description="Write results.csv (a row per run), cells.csv (statistics over seeds), phase "
@@ -46,9 +48,8 @@ def parser() -> Parser:
         "--metric",
         metavar="NAME",
         action="append",
-        help="what to draw: train_accuracy, validation_accuracy, train_loss, validation_loss, "
-        "gain_train_accuracy, gain_validation_accuracy; several with commas or by repeating "
-        "(default: the accuracies and their gains)",
+        help=f"what to draw: {', '.join([*COLUMNS, *gains])}; several with commas or by "
+        "repeating (default: the accuracies and their gains)",
     )
     command.add_argument(
         "--decision",

@@ -61,12 +61,8 @@ def decision_sprite(runs: pd.DataFrame, rows: list[int]) -> dict[str, Any] | Non
     file = io.BytesIO()
     image.save(file, format="PNG", optimize=True, bits=4)
     text = base64.b64encode(file.getvalue()).decode()
-    return {
-        "image": f"data:image/png;base64,{text}",
-        "tile": TILE,
-        "columns": columns,
-        "rows": list(tiles),
-    }
+    image_url = f"data:image/png;base64,{text}"
+    return {"image": image_url, "tile": TILE, "columns": columns, "rows": list(tiles)}
 
 
 def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
