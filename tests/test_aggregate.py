@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +295,17 @@ def test_missing_whole_numbers_stay_whole(tmp_path: Path) -> None:
     assert "4 cells of 2 seeds" in summary.text()
     assert re.search("Best cell: .*batch size = (none|32)", summary.text())
     assert (tmp_path / "report.html").exists()
+
+
+def test_tables_need_no_figures() -> None:
+    """The room of the tables stands below those of the figures and the page."""
+    script = (
+        "import importlib, pkgutil, sys, dynsweep.analysis as room\n"
+        "for module in pkgutil.iter_modules(room.__path__):\n"
+        "    importlib.import_module(f'dynsweep.analysis.{module.name}')\n"
+        "above = ('matplotlib', 'torch', 'dynsweep.figures', 'dynsweep.page', 'dynsweep.cli')\n"
+        "print([name for name in above if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
