@@ -9,42 +9,24 @@ batch stand beside it in one ``DIR/weights/*.npz``, and what was recorded along 
 records that mention them.
 """
 
-from dynsweep.store.paths import SweepPaths
-from dynsweep.store.reading import latest, read, supersedes
-from dynsweep.store.records import (
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    FINISHED,
-    METRICS,
-    STATUSES,
-    Record,
-    Store,
-)
-from dynsweep.store.trajectories import load_trajectories, write_trajectory
-from dynsweep.store.trajectory import WEIGHTS, Columns, Trajectory
-from dynsweep.store.weights import load_snapshots, load_weights, write_snapshots, write_weights
-
-__all__ = [
-    "COMPLETED",
-    "DIVERGED",
-    "FAILED",
-    "FINISHED",
-    "METRICS",
-    "STATUSES",
-    "WEIGHTS",
-    "Columns",
-    "Record",
-    "Store",
-    "SweepPaths",
-    "Trajectory",
-    "latest",
-    "load_snapshots",
-    "load_trajectories",
-    "load_weights",
-    "read",
-    "supersedes",
-    "write_snapshots",
-    "write_trajectory",
-    "write_weights",
-]
+from dynsweep.store.paths import SweepPaths as SweepPaths
+from dynsweep.store.reading import latest as latest
+from dynsweep.store.reading import read as read
+from dynsweep.store.reading import supersedes as supersedes
+from dynsweep.store.records import COMPLETED as COMPLETED
+from dynsweep.store.records import DIVERGED as DIVERGED
+from dynsweep.store.records import FAILED as FAILED
+from dynsweep.store.records import FINISHED as FINISHED
+from dynsweep.store.records import METRICS as METRICS
+from dynsweep.store.records import STATUSES as STATUSES
+from dynsweep.store.records import Record as Record
+from dynsweep.store.records import Store as Store
+from dynsweep.store.trajectories import load_trajectories as load_trajectories
+from dynsweep.store.trajectories import write_trajectory as write_trajectory
+from dynsweep.store.trajectory import WEIGHTS as WEIGHTS
+from dynsweep.store.trajectory import Columns as Columns
+from dynsweep.store.trajectory import Trajectory as Trajectory
+from dynsweep.store.weights import load_snapshots as load_snapshots
+from dynsweep.store.weights import load_weights as load_weights
+from dynsweep.store.weights import write_snapshots as write_snapshots
+from dynsweep.store.weights import write_weights as write_weights

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import dynsweep
@@ -16,13 +17,9 @@ PACKAGES = ("torch", "numpy", "numba", "triton")
 @cache
 def software() -> str:
     """Versions, like ``dynsweep 0.1.0, Python 3.11.7, torch 2.13.0``."""
-    found = [f"dynsweep {dynsweep.__version__}", f"Python {platform.python_version()}"]
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(found)
+    names = [name for name in PACKAGES if find_spec(name)]
+    own = [f"dynsweep {dynsweep.__version__}", f"Python {platform.python_version()}"]
+    return ", ".join([*own, *(f"{name} {version(name)}" for name in names)])
 
 
 @cache

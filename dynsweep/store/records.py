@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dynsweep.metrics import COLUMNS
+from dynsweep.store.files import replacing, sync
 from dynsweep.store.paths import SweepPaths
 
 COMPLETED, DIVERGED, FAILED = "completed", "diverged", "failed"
@@ -104,13 +105,8 @@ class Store:
         place.mkdir(parents=True, exist_ok=True)
         self._files += 1
         path = place / f"{self.name}-{self._files}{suffix}"
-        partial = path.with_name(f"{path.name}.partial")
-        with partial.open("wb") as file:
+        with replacing(path, durable=True) as partial, partial.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(place)
         return path.name
 
     def _write(self, text: str) -> None:
@@ -120,7 +116,7 @@ class Store:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
             self._file = os.open(folder / f"{self.name}.jsonl", flags, 0o644)
             self.started = True
-            _sync_folder(folder)
+            sync(folder)
         left = memoryview(text.encode())
         while left:
             left = left[os.write(self._file, left) :]
@@ -133,18 +129,7 @@ class Store:
 
 
 def _common(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    first = configs[0]
-    return {
-        key: value
-        for key, value in first.items()
-        if all(key in config and config[key] == value for config in configs)
-    }
+    def everywhere(key: str, value: Any) -> bool:
+        return all(key in config and config[key] == value for config in configs)
 
-
-def _sync_folder(folder: Path) -> None:
-    """A new name survives a crash only once its folder is on disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return {key: value for key, value in configs[0].items() if everywhere(key, value)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -38,12 +37,7 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -59,6 +53,5 @@ class Progress:
             rate = self.done / (now - self._start)
             # The first runs' compilation says nothing of how long the others take.
             left = (self.runs - self.done) / rate if self.done >= 0.5 else float("inf")
-            log.info(
-                "%.0f of %d runs, %.3g runs/s, %s left", self.done, self.runs, rate, duration(left)
-            )
+            words = "%.0f of %d runs, %.3g runs/s, %s left"
+            log.info(words, self.done, self.runs, rate, duration(left))

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dynsweep.config import Run, typed
-from dynsweep.errors import ConfigError
+from dynsweep.errors import DynsweepError, RunFailed
 
 
 class Stop(SystemExit):
@@ -53,16 +53,14 @@ class Task:
             run = Run(number, list(hydra.overrides.task), typed(cfg))
             run.settings.check()
             self.starts(directory, multirun)
-            result = run_sweep([run], directory)[0]
-        except ConfigError as error:
+            (result,) = run_sweep([run], directory)
+            if isinstance(result, Exception):
+                raise result
+            return result
+        except DynsweepError as error:
             if multirun:
                 raise
-            raise Stop(2, error) from None
-        if isinstance(result, Exception):
-            if multirun:
-                raise result
-            raise Stop(1, result)
-        return result
+            raise Stop(1 if isinstance(error, RunFailed) else 2, error) from None
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
         """Raise :class:`ConfigError` if any run has a setting out of range, or cannot be trained.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dynsweep.store import Trajectory
+from dynsweep.store.files import replacing
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,8 @@ class Checkpoint:
         for name in snapshot.trajectory.names:
             arrays[f"steps/{name}"], arrays[f"values/{name}"] = snapshot.trajectory.column(name)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Two processes may train the same batch: each writes a file of its own, then renames it.
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
+        with replacing(self.path, durable=True) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
         self.saved = time.monotonic()
 
     def load(self) -> Snapshot | None:
@@ -78,7 +73,7 @@ class Checkpoint:
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
-        for left in self.path.parent.glob(f"{self.path.stem}.*.tmp"):
+        for left in self.path.parent.glob(f".{self.path.name}.*.partial"):
             left.unlink(missing_ok=True)
         if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
             self.path.parent.rmdir()
