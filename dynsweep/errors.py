@@ -1,7 +1,5 @@
 """Errors with a text for the user, each of one line."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

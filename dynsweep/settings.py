@@ -8,8 +8,6 @@ here. A setting of which nothing is said decides the result and is shared by the
 one that nobody thought about makes separate batches, never wrong numbers.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass

@@ -1,7 +1,5 @@
 """The columns of the tables: which are settings, which outcomes, and what diagrams show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Which runs to show as decision regions, and what their saved weights predict."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

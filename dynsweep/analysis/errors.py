@@ -1,7 +1,5 @@
 """The error of this room; importing it does not import pandas."""
 
-from __future__ import annotations
-
 from dynsweep.errors import DynsweepError
 
 

@@ -1,7 +1,5 @@
 """Records of one or several sweep directories as a tidy table, one row per run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType

@@ -1,7 +1,5 @@
 """From the table of cells to what a diagram shows: axes, panels, and one matrix per panel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where the runs of a sweep start to bounce, out of what was recorded along them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Choose among settings, runs and cells by what a user typed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

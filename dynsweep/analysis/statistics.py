@@ -1,7 +1,5 @@
 """Statistics over seeds: the table of cells, and the gain over the static loss."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray

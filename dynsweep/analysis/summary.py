@@ -1,7 +1,5 @@
 """What a user reads at the end of a sweep: a short table, counts, and where the files are."""
 
-from __future__ import annotations
-
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``+callbacks=mlflow``: an MLflow run per run, with settings as parameters."""
 
-from __future__ import annotations
-
 import fcntl
 from datetime import datetime
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What trackers log: each run of a sweep once, out of the records in the sweep directory."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """``+callbacks=tensorboard``: a TensorBoard run per run, its settings as hyperparameters."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from pathlib import Path

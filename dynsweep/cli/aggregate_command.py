@@ -1,7 +1,5 @@
 """The ``dynsweep-aggregate`` command."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

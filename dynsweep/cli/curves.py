@@ -1,7 +1,5 @@
 """Figures of recorded trajectories: each run in time, and the threshold over many runs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Hydra's and OmegaConf's errors, of several lines, as one line of ours."""
 
-from __future__ import annotations
-
 import re
 
 from dynsweep.errors import no_such

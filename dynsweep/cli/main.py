@@ -1,7 +1,5 @@
 """The ``dynsweep`` command: a Hydra app, with its errors in one line and figures at the end."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import sys

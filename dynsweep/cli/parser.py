@@ -1,7 +1,5 @@
 """What the commands that read records share: errors of one line."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The ``dynsweep-trajectory`` command."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

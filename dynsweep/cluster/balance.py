@@ -1,7 +1,5 @@
 """Shards of even work: how long runs take, by estimate, and where a sweep is cut."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

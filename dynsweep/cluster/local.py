@@ -1,7 +1,5 @@
 """Workers of this machine: a process for each GPU, or as many as are asked for."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """Follow tasks to their end: progress, failures and deaths as they come."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import Counter

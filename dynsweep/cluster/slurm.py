@@ -5,8 +5,6 @@ and at once. It remembers a task that ended for some minutes (``MinJobAge``): it
 more often than that.
 """
 
-from __future__ import annotations
-
 import re
 import subprocess
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """How far a sweep is, for ``dynsweep-aggregate DIR --status``: from files, and from Slurm."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Set

@@ -5,8 +5,6 @@ Of its private names two are used (``setup.cfg`` keeps to the versions that have
 task, so that ``sbatch --test-only`` can say what Slurm would refuse before anything is submitted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Iterator, Sequence

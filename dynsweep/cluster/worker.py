@@ -1,7 +1,5 @@
 """A worker: trains one shard, says how far it is, and stops in good order when asked to."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -1,7 +1,5 @@
 """How a batch of runs is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dynsweep.settings import setting

@@ -1,7 +1,5 @@
 """How settings, numbers and durations are written for people."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dynsweep.config.run import SETTINGS, settings_of

@@ -1,7 +1,5 @@
 """Settings of ``hydra.launcher`` and ``hydra.sweeper``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any

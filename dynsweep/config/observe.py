@@ -1,7 +1,5 @@
 """What is recorded along a run, and how often; it does not change the run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from dynsweep.settings import setting

@@ -1,7 +1,5 @@
 """Settings of the optimiser and of its learning-rate schedule."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """One run: its typed settings, its identity, and its place in a sweep."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

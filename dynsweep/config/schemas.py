@@ -1,7 +1,5 @@
 """The typed settings as Hydra's schemas, on which the YAML files in ``conf`` build; and back."""
 
-from __future__ import annotations
-
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config.engine import EngineConfig

@@ -1,7 +1,5 @@
 """Products with the Hessian of every run's loss at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The largest eigenvalues of many symmetric matrices at once, by Lanczos' method."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

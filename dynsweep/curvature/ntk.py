@@ -1,7 +1,5 @@
 """The empirical neural tangent kernel: inner products of the logits' gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

@@ -5,8 +5,6 @@ Gradient descent with learning rate lr is unstable along a direction whose curva
 goes up and down in turn.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

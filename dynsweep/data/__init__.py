@@ -1,7 +1,5 @@
 """Datasets, one file each. To add one: its file, and a line in ``DATASETS``."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from dynsweep.data.base import Dataset, DatasetConfig

@@ -5,8 +5,6 @@ temporary name and known by its checksum, its members are unpacked in a temporar
 takes its place when all have the published size.
 """
 
-from __future__ import annotations
-
 import os
 import tarfile
 import tempfile

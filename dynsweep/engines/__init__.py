@@ -1,7 +1,5 @@
 """Engines, the choice between them, and the batches that they train."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Sequence
 from functools import cache
 from operator import attrgetter

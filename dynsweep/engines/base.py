@@ -6,8 +6,6 @@ and no engine has to know about them. Of class weights and learning rates an eng
 where they come from (:mod:`dynsweep.training.schedules`) is not its business either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Protocol
 

@@ -4,8 +4,6 @@ An engine lists the settings that may differ from their defaults. What is not li
 result in a way that the engine knows nothing of, and the run goes to another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any

@@ -6,8 +6,6 @@ shares them. numba keeps the machine code in ``NUMBA_CACHE_DIR``, or in the user
 not beside this file, where it would outlive an uninstallation and hide an editable one after it.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Callable

@@ -19,8 +19,6 @@ Textbook backpropagation would take 5 multiply-adds forward and 8 more with 2 ot
 backward. Nothing is computed twice: the bit replaces recomputing h in the backward pass.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce

@@ -7,8 +7,6 @@ and nan keep their meaning. A vector is always 64 bytes: 16 float32 or 8 float64
 with shorter registers get each instruction split.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any

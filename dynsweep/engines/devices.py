@@ -1,7 +1,5 @@
 """Where to compute: the device that a setting means here, and the threads we may use."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

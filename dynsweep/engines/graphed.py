@@ -5,8 +5,6 @@ every captured step increases, and by which it finds its row of the tables: noth
 may be read by the host.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

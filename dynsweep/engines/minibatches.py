@@ -1,7 +1,5 @@
 """Minibatches of a batch of runs: every run goes through the training set in its own order."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The model of a batch with its weights on a device, as PyTorch computes it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Stochastic gradient descent for a batch of runs, each with its own numbers."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

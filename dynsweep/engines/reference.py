@@ -8,8 +8,6 @@ with P the samples of the training set, or of the minibatch. Runs do not interac
 of the summed losses holds each run's own gradient.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

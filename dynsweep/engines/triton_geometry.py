@@ -1,7 +1,5 @@
 """How the Triton engine deals a run of the one-hidden-layer model to the threads of a GPU."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 
 REGISTERS = 255  # 32-bit registers of a thread

@@ -4,8 +4,6 @@ Every table of steps is a launch. Between launches the weights rest in global me
 so that the cuts change no bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

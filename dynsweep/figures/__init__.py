@@ -10,8 +10,6 @@ of their files. To add one: a file with a function that takes
 apply, perhaps after ``tables.note(why)``; and a line in ``FIGURES``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Bouncing against curvature: the change of the loss over the largest Hessian eigenvalue."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

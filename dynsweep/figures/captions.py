@@ -1,7 +1,5 @@
 """Words of a figure: its title, what all its cells share, and the label of the colour bar."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The plane coloured by the predicted class, with the training points."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

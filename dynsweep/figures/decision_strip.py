@@ -1,7 +1,5 @@
 """Decision regions of one run at several times: a strip of panels, and an animation."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Sequence

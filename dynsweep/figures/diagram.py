@@ -1,7 +1,5 @@
 """The diagram of a metric that a sweep gets: cells over two settings, or a line over one."""
 
-from __future__ import annotations
-
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid

@@ -1,7 +1,5 @@
 """Panels of equal size with common axes, their ticks and the legend below."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

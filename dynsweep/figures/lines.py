@@ -1,7 +1,5 @@
 """A metric over one swept setting: mean and standard error over seeds, static loss beside it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Marks on cells and points whose runs failed or diverged, or whose gain may be chance."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """One panel of a phase diagram: coloured cells, their numbers, and marks on some of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Phase diagrams: a metric over two swept settings, with further settings as panels."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

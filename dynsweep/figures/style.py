@@ -1,7 +1,5 @@
 """What all figures share: the style sheet, colours, titles, and writing files."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a figure of a sweep is drawn from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

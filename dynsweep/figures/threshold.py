@@ -1,7 +1,5 @@
 """Curvature at which gradient descent starts to bounce, over learning rate and width."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

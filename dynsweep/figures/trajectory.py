@@ -1,7 +1,5 @@
 """One run in time, after the paper's figure 4: weights, loss, accuracy and curvature."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

@@ -5,8 +5,6 @@ left is to put values into copies of typed settings. Whatever is more than ``key
 setting that is there, and every error, is Hydra's own.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

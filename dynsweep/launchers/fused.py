@@ -1,7 +1,5 @@
 """``hydra/launcher=fused`` and ``fused_slurm``: all runs of a multirun together."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path

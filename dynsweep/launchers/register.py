@@ -1,7 +1,5 @@
 """Makes the launchers and the sweeper known to Hydra, however dynsweep was installed."""
 
-from __future__ import annotations
-
 from hydra.core.plugins import Plugins
 
 

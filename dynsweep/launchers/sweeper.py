@@ -1,7 +1,5 @@
 """``hydra/sweeper=fused``: the product of all axes, checked as a whole before the first run."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -1,7 +1,5 @@
 """Models, one file each. To add one: its file, and a line in ``MODELS``."""
 
-from __future__ import annotations
-
 from dynsweep.models.base import Model, ModelConfig
 from dynsweep.models.mlp import MLPConfig
 from dynsweep.models.myrtle5 import Myrtle5Config

@@ -1,7 +1,5 @@
 """Write the report page: one file that opens from disk, without a server or the network."""
 
-from __future__ import annotations
-
 import base64
 import gzip
 import importlib.resources

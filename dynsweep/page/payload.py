@@ -1,7 +1,5 @@
 """What the report page knows of a sweep, as compact JSON: columns instead of rows."""
 
-from __future__ import annotations
-
 import math
 import shlex
 from collections.abc import Sequence

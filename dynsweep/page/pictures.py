@@ -1,7 +1,5 @@
 """Small pictures for the report page: a decision region and a trajectory of each cell."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Where everything of a sweep stands."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

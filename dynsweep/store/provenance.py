@@ -1,7 +1,5 @@
 """What runs were made with: the versions of what computes, and the processor."""
 
-from __future__ import annotations
-
 import platform
 from functools import cache
 from importlib.metadata import version

@@ -1,7 +1,5 @@
 """Records read back: all of them, or of each run the one that counts."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The writer of the store: run records of a sweep directory, append-only and crash-safe."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Weights of the runs of a batch in one npz: final ones, and those recorded along the runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO

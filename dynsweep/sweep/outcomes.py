@@ -1,7 +1,5 @@
 """What a sweep directory says of the runs of a grid, and which are still to be trained."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

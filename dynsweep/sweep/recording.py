@@ -1,7 +1,5 @@
 """From the outcome of a batch to the records of its runs."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

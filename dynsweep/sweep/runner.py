@@ -4,8 +4,6 @@ The path of every run, whichever launcher started it: one job of Hydra's basic l
 sweep of one.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import traceback

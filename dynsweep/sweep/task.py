@@ -1,7 +1,5 @@
 """What Hydra runs: one config with any launcher; the fused ones ask it for the sweep's doings."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Runs with the same outcome: one of them is trained, and recorded for all."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dynsweep.config import Run, RunConfig, replaced

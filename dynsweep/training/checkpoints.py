@@ -1,7 +1,5 @@
 """The state of a batch in flight, on disk, so that a killed training goes on where it was."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Train one batch with one engine, in chunks of steps, and record it along the way."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Any engine trains between records; what it does not measure itself is measured by a probe.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import numpy as np

@@ -3,8 +3,6 @@
 Metrics and losses are sums over samples: their logits are computed in slices of bounded memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any

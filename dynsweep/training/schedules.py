@@ -1,7 +1,5 @@
 """Class weights and learning rates at every step: the tables by which all engines step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any
