@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from dynsweep import models
 from dynsweep.config import RunConfig
 from dynsweep.engines.batches import Batch
 
@@ -22,7 +21,7 @@ def _start(runs: list[RunConfig]) -> tuple[Params, Callable[[Params, Any], Param
     """Initial parameters with a leading axis of runs, and one step of one run."""
     first, data = runs[0], Batch(tuple(runs)).dataset
     inputs, labels = jnp.asarray(data.train_inputs, jnp.float32), jnp.asarray(data.train_labels)
-    model = models.build(first.model, (2,), 3)
+    model = first.model.build((2,), 3)
     drawn = [model.init(run.seed) for run in runs]
     params = {
         name: jnp.asarray(np.stack([one[name].numpy() for one in drawn]), jnp.float32)

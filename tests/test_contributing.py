@@ -93,7 +93,7 @@ def test_an_example_works(name: str, copied: Path) -> None:
 def test_a_setting_that_nobody_thought_about_is_safe(copied: Path) -> None:
     """Added to a group of the old version's records: batches part, fast engines decline, and a
     directory recorded before goes on."""
-    path = copied / "dynsweep" / "config" / "loss.py"
+    path = copied / "dynsweep" / "config" / "groups.py"
     source = path.read_text()
     anchor = "    shape: str = setting("
     assert source.count(anchor) == 1

@@ -78,7 +78,7 @@ def count(model: models.Model) -> int:
     ],
 )
 def test_parameter_counts_are_the_published_ones(config: Any, parameters: int) -> None:
-    model = models.build(config, SHAPE, 10)
+    model = config.build(SHAPE, 10)
     assert count(model) == model.size == parameters
 
 
@@ -94,7 +94,7 @@ def myrtle5_of_modules(width: int) -> nn.Sequential:
 
 
 def test_myrtle5_agrees_with_modules() -> None:
-    model, plain = models.build(Myrtle5Config(width=5), SHAPE, 10), myrtle5_of_modules(5).double()
+    model, plain = Myrtle5Config(width=5).build(SHAPE, 10), myrtle5_of_modules(5).double()
     params = model.init(3)
     with torch.no_grad():
         for weight, value in zip(plain.parameters(), params.values(), strict=True):
@@ -140,7 +140,7 @@ class PlainWideResNet(nn.Module):
 
 def test_wide_resnet_agrees_with_modules() -> None:
     """In training and in evaluation, running statistics included."""
-    model = models.build(WideResNetConfig(width=4, depth=16, widen=2), SHAPE, 10)
+    model = WideResNetConfig(width=4, depth=16, widen=2).build(SHAPE, 10)
     plain, params = PlainWideResNet().double(), model.init(1)
     names = {"weight": "scale", "bias": "shift", "running_mean": "mean"}
     buffers = {name: value[None].clone() for name, value in model.buffers().items()}
@@ -176,7 +176,7 @@ def test_training_agrees_with_an_ordinary_loop(schedule: str) -> None:
     data, steps = load(run.dataset), total_steps(run)
     assert steps == 12
     plain = myrtle5_of_modules(4).double()
-    initial = models.build(run.model, SHAPE, 10).init(run.seed)
+    initial = run.model.build(SHAPE, 10).init(run.seed)
     with torch.no_grad():
         for weight, value in zip(plain.parameters(), initial.values(), strict=True):
             weight.copy_(value.T if value.dim() == 2 else value)

@@ -8,7 +8,6 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from dynsweep import models
 from dynsweep.config import DatasetConfig, ModelConfig, Run, RunConfig
 from dynsweep.config.launchers import SlurmConf
 from dynsweep.data import load
@@ -42,7 +41,7 @@ def operations(run: RunConfig) -> float:
 def _forward(dataset: DatasetConfig, config: ModelConfig) -> float:
     """Floating-point operations of one sample on its way through a model."""
     data = load(dataset)
-    model = models.build(config, data.shape, data.classes)
+    model = config.build(data.shape, data.classes)
 
     def meta(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {

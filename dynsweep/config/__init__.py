@@ -3,13 +3,13 @@
 Nothing here imports PyTorch: tab completion stays quick.
 """
 
-from dynsweep.config.engine import EngineConfig as EngineConfig
-from dynsweep.config.loss import LossConfig as LossConfig
-from dynsweep.config.observe import NTKConfig as NTKConfig
-from dynsweep.config.observe import ObserveConfig as ObserveConfig
-from dynsweep.config.observe import SharpnessConfig as SharpnessConfig
-from dynsweep.config.optimizer import OptimizerConfig as OptimizerConfig
-from dynsweep.config.optimizer import ScheduleConfig as ScheduleConfig
+from dynsweep.config.groups import EngineConfig as EngineConfig
+from dynsweep.config.groups import LossConfig as LossConfig
+from dynsweep.config.groups import NTKConfig as NTKConfig
+from dynsweep.config.groups import ObserveConfig as ObserveConfig
+from dynsweep.config.groups import OptimizerConfig as OptimizerConfig
+from dynsweep.config.groups import ScheduleConfig as ScheduleConfig
+from dynsweep.config.groups import SharpnessConfig as SharpnessConfig
 from dynsweep.config.run import SETTINGS as SETTINGS
 from dynsweep.config.run import Run as Run
 from dynsweep.config.run import RunConfig as RunConfig

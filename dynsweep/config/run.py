@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from dynsweep.config.engine import EngineConfig
-from dynsweep.config.loss import LossConfig
-from dynsweep.config.observe import ObserveConfig
-from dynsweep.config.optimizer import OptimizerConfig
+from dynsweep.config.groups import EngineConfig, LossConfig, ObserveConfig, OptimizerConfig, place
 from dynsweep.data import DATASETS, DatasetConfig
 from dynsweep.errors import ConfigError
+from dynsweep.metrics import COLUMNS
 from dynsweep.models import MODELS, ModelConfig
 from dynsweep.settings import Setting, check, declared, flatten, replaced, setting
-
-PRECISIONS = ("float32", "float64", "tf32", "bfloat16")
-OBJECTIVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
 
 # Goes into every identity; to be raised when equal settings come to mean another result.
 RULE = 2
@@ -34,9 +29,7 @@ class RunConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     steps: int = setting(35000, "minimisation steps", least=0, label="training length (steps)")
-    epochs: int | None = setting(
-        None, "passes over the training set; replaces steps where it is set", least=0
-    )
+    epochs: int | None = setting(None, "passes over the data, in place of steps", least=0)
     seed: int = setting(
         0,
         "initial weights; sweep it for repeats: seed=range(0,5)",
@@ -48,24 +41,17 @@ class RunConfig:
     precision: str = setting(
         "float32",
         "on CUDA also tf32 and bfloat16, which speed up products",
-        choices=PRECISIONS,
+        choices=("float32", "float64", "tf32", "bfloat16"),
     )
-    device: str = setting(
-        "auto", "auto takes CUDA where there is a GPU", choices=("auto", "cpu", "cuda"), place=True
+    device: str = place(
+        "auto", "auto takes CUDA where there is a GPU", choices=("auto", "cpu", "cuda")
     )
-    save_weights: bool = setting(
-        True, "keep final weights (figures of decision regions need them)", place=True
-    )
-    checkpoint_minutes: float = setting(
-        5.0, "a batch in flight saves its state so often", least=0, place=True
-    )
-    retry_failed: bool = setting(True, "train runs again that were recorded as failed", place=True)
-    report: bool = setting(True, "a multirun ends with the page report.html", place=True)
-    objective: str = setting(
-        "validation_accuracy",
-        "the number that an optimising sweeper sees",
-        choices=OBJECTIVES,
-        place=True,
+    save_weights: bool = place(True, "keep final weights (decision regions need them)")
+    checkpoint_minutes: float = place(5.0, "a batch saves its state so often", least=0)
+    retry_failed: bool = place(True, "train runs again that were recorded as failed")
+    report: bool = place(True, "a multirun ends with the page report.html")
+    objective: str = place(
+        "validation_accuracy", "what an optimising sweeper sees", choices=COLUMNS
     )
 
     def check(self) -> None:

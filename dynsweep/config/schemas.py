@@ -2,11 +2,8 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from dynsweep.config.engine import EngineConfig
+from dynsweep.config.groups import EngineConfig, LossConfig, ObserveConfig, OptimizerConfig
 from dynsweep.config.launchers import FusedLauncherConf, FusedSweeperConf, SlurmConf
-from dynsweep.config.loss import LossConfig
-from dynsweep.config.observe import ObserveConfig
-from dynsweep.config.optimizer import OptimizerConfig
 from dynsweep.config.run import RunConfig, from_flat
 from dynsweep.data import DATASETS
 from dynsweep.errors import ConfigError

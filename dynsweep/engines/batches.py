@@ -42,7 +42,7 @@ class Batch:
     @property
     def model(self) -> models.Model:
         data = self.dataset
-        return models.build(self.first.model, data.shape, data.classes)
+        return self.first.model.build(data.shape, data.classes)
 
     @property
     def steps(self) -> int:

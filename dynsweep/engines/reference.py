@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynsweep import models
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
 from dynsweep.engines.base import Session
@@ -128,7 +127,7 @@ class ReferenceEngine:
 def memory(run: RunConfig) -> int:
     """Bytes that training one run takes, about: weights, gradients and activations."""
     data = load(run.dataset)
-    model = models.build(run.model, data.shape, data.classes)
+    model = run.model.build(data.shape, data.classes)
     samples = run.optimizer.batch_size or len(data.train_labels)
     numbers = COPIES * samples * model.footprint + 5 * model.size
     return numbers * (8 if run.dtype == "float64" else 4)

@@ -12,8 +12,3 @@ MODELS: dict[str, type[ModelConfig]] = {
     "myrtle5": Myrtle5Config,
     "wide_resnet": WideResNetConfig,
 }
-
-
-def build(config: ModelConfig, shape: tuple[int, ...], classes: int) -> Model:
-    """The model that ``config`` describes, for samples of that shape."""
-    return config.build(shape, classes)

@@ -21,11 +21,11 @@ from dynsweep.store.records import METRICS as METRICS
 from dynsweep.store.records import STATUSES as STATUSES
 from dynsweep.store.records import Record as Record
 from dynsweep.store.records import Store as Store
-from dynsweep.store.trajectories import load_trajectories as load_trajectories
-from dynsweep.store.trajectories import write_trajectory as write_trajectory
 from dynsweep.store.trajectory import WEIGHTS as WEIGHTS
 from dynsweep.store.trajectory import Columns as Columns
 from dynsweep.store.trajectory import Trajectory as Trajectory
+from dynsweep.store.trajectory import load_trajectories as load_trajectories
+from dynsweep.store.trajectory import write_trajectory as write_trajectory
 from dynsweep.store.weights import load_snapshots as load_snapshots
 from dynsweep.store.weights import load_weights as load_weights
 from dynsweep.store.weights import write_snapshots as write_snapshots

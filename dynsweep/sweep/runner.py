@@ -18,10 +18,9 @@ from dynsweep.engines.batches import Batch, total_steps
 from dynsweep.engines.devices import resolve_device
 from dynsweep.errors import ConfigError
 from dynsweep.store import Store
-from dynsweep.sweep.outcomes import Outcomes
+from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.recording import Recorder
-from dynsweep.sweep.twins import twins
 from dynsweep.training.checkpoints import Checkpoint
 from dynsweep.training.driver import train
 
