@@ -33,8 +33,8 @@ def work(row: str, seeds: int, directory: str) -> None:
     import hydra
 
     from dynsweep.config import register_schemas
+    from dynsweep.launchers import register
     from dynsweep.launchers.fused import FusedLauncher
-    from dynsweep.launchers.register import register
     from dynsweep.sweep.task import Task
 
     register()
@@ -61,8 +61,8 @@ def checks(seeds: int) -> float:
     from hydra.types import RunMode
 
     from dynsweep.config import register_schemas
+    from dynsweep.launchers import register
     from dynsweep.launchers.compose import Composer
-    from dynsweep.launchers.register import register
     from dynsweep.sweep.runner import check
 
     register()

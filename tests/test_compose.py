@@ -17,8 +17,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from dynsweep.config import flatten, register_schemas, typed
+from dynsweep.launchers import register
 from dynsweep.launchers.compose import Composer, hydra_config, without_hydra
-from dynsweep.launchers.register import register
 
 
 class App:

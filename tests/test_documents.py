@@ -17,7 +17,7 @@ from hydra.core.singleton import Singleton
 from hydra.types import RunMode
 
 from dynsweep.config import register_schemas
-from dynsweep.launchers.registration import register
+from dynsweep.launchers import register
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
@@ -29,7 +29,9 @@ DOCUMENTS = sorted(
 
 def commands(path: Path) -> list[list[str]]:
     """Every dynsweep command in the shell blocks of a document, in words."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.M | re.S)
+    # Examples of what to add are run by test_contributing.py.
+    text = re.sub(r"<!-- example: .*?(?=\n### )", "", path.read_text(), flags=re.S)
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     found = [shlex.split(line, comments=True) for line in lines]
     return [words for words in found if words and words[0].rpartition("/")[2] == "dynsweep"]

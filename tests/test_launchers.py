@@ -34,7 +34,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import register_schemas
 from dynsweep.errors import ConfigError, SweepFailed
-from dynsweep.launchers.register import register
+from dynsweep.launchers import register
 from dynsweep.launchers.sweeper import FusedSweeper
 from dynsweep.store import read
 from dynsweep.sweep.task import Task
@@ -42,7 +42,7 @@ from dynsweep.sweep.task import Task
 REGISTERED = """
 import runpy, sys
 from dynsweep.config import register_schemas
-from dynsweep.launchers.register import register
+from dynsweep.launchers import register
 register()
 register_schemas()
 sys.argv = sys.argv[1:]
@@ -310,7 +310,7 @@ def test_registering_again_changes_nothing() -> None:
 
 def test_nothing_here_imports_torch() -> None:
     code = (
-        "import sys; from dynsweep.launchers.register import register; register();"
+        "import sys; from dynsweep.launchers import register; register();"
         "import dynsweep.config;"
         "assert not {'torch', 'numpy', 'pandas'} & set(sys.modules), 'heavy'"
     )

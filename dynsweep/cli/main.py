@@ -11,8 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from dynsweep.cli.hydra_errors import one_line
 from dynsweep.config import register_schemas
 from dynsweep.errors import ConfigError, DynsweepError, SweepFailed
+from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
-from dynsweep.launchers.register import register
 from dynsweep.sweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS, INTERRUPTED = 2, 1, 130

@@ -1,1 +1,15 @@
 """The border to Hydra: composed jobs become runs, which launchers and sweeper hand on."""
+
+from hydra.core.plugins import Plugins
+
+
+def register() -> None:
+    """Register ``fused`` and ``fused_slurm``, and the sweeper ``fused``; before Hydra runs."""
+    from dynsweep.launchers.fused import FusedLauncher, FusedSlurmLauncher
+    from dynsweep.launchers.sweeper import FusedSweeper
+
+    plugins = Plugins.instance()
+    for plugin in (FusedLauncher, FusedSlurmLauncher, FusedSweeper):
+        plugins.register(plugin)
+        # Hydra instantiates plugins only by names of this package, which need not be there.
+        plugins.class_name_to_class[f"hydra_plugins.dynsweep.{plugin.__name__}"] = plugin

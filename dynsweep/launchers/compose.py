@@ -39,12 +39,7 @@ class Base:
 
 
 class Composer:
-    """Composes the jobs of one multirun.
-
-    Args:
-        loader: Hydra's config loader.
-        master: the multirun's config, as launchers and sweepers get it.
-    """
+    """Composes the jobs of one multirun, whose own config is ``master``."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self.loader, self.master = loader, master

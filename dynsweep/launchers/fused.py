@@ -39,8 +39,7 @@ class FusedLauncher(BasicLauncher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         if not isinstance(self.task_function, Task):
-            jobs: Sequence[JobReturn] = super().launch(job_overrides, initial_job_idx)
-            return jobs
+            return super().launch(job_overrides, initial_job_idx)
         numbered = enumerate(job_overrides, initial_job_idx)
         return self.launch_runs([self.composer.run(*job) for job in numbered])
 

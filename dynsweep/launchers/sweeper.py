@@ -63,12 +63,10 @@ class FusedSweeper(Sweeper):
         OmegaConf.save(config, directory / "multirun.yaml")
         self.task.starts(directory)  # also where a stock launcher trains in other processes
         returns: list[Sequence[JobReturn]] = []
+        launch = launcher.launch_runs if fused else launcher.launch
         for first in range(0, len(jobs), size):
             part = slice(first, first + size)
-            launched = (
-                launcher.launch_runs(runs[part]) if fused else launcher.launch(jobs[part], first)
-            )
-            returns.append(launched)
+            returns.append(launch(runs[part]) if fused else launch(jobs[part], first))
         _raise_failures(list(itertools.chain(*returns)))
         return returns
 
