@@ -34,7 +34,7 @@ from dynsweep.engines import choose
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.loss import sample_losses
-from dynsweep.store import load_snapshots, load_trajectories
+from dynsweep.store import load_snapshots, load_trajectories, read
 from dynsweep.training.checkpoints import Checkpoint
 from dynsweep.training.driver import Preempted, train
 from dynsweep.training.probe import Probe, measure
@@ -303,7 +303,8 @@ def test_records_and_snapshots_are_read_back(tmp_path: Path, dynsweep: Callable[
     assert {"weight_2", "ntk", "train_accuracy_1", "train_loss"} <= set(one.columns)
     (file,) = (tmp_path / "out" / "trajectories").iterdir()
     assert len(pd.read_csv(file)) == len(frame)
-    weights = load_snapshots(tmp_path / "out", frame["id"].iloc[0])
+    entry = next(iter(read(tmp_path / "out")))
+    weights = load_snapshots(tmp_path / "out", entry["snapshots"], entry["id"])
     assert sorted(weights) == [0, 20, 40]
     assert weights[20]["w1"].shape == (2, 8)
 

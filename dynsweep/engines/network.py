@@ -33,15 +33,14 @@ class Network:
             drawn = batch.initial_weights()
             repeated = {k: v.repeat(self.runs, *[1] * v.dim()) for k, v in buffers.items()}
         else:
-            given = {name: torch.as_tensor(value) for name, value in weights.items()}
-            repeated = {name: given.pop(name) for name in buffers}
-            drawn = given
+            drawn = {name: torch.as_tensor(value) for name, value in weights.items()}
+            repeated = {name: drawn.pop(name) for name in buffers}
         packed = self.model.pack(drawn)
         self.params = {k: self._moved(v).requires_grad_() for k, v in packed.items()}
         self.buffers = {k: self._moved(v) for k, v in repeated.items()}
 
     def _moved(self, value: Tensor) -> Tensor:
-        return value.to(self.device, self.dtype)
+        return value.to(self.device, self.dtype, copy=True)  # aligned as PyTorch does
 
     def logits(self, inputs: Tensor, training: bool = False) -> Tensor:
         """``(runs, samples, classes)`` of inputs ``(runs, samples, ...)``."""

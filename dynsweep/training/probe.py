@@ -41,18 +41,11 @@ class Probe:
             self.network = Network(self.batch, self.device, session.weights())
             self.step = session.step
 
-    def _samples(self, part: str) -> Samples:
-        return Samples.of(self.batch.dataset, part, self.network.device, self.network.dtype)
-
     @cached_property
-    def train(self) -> Samples:
-        """The training set on the device."""
-        return self._samples("train")
-
-    @cached_property
-    def validation(self) -> Samples:
-        """The validation set on the device."""
-        return self._samples("validation")
+    def samples(self) -> dict[str, Samples]:
+        """Training and validation set on the device."""
+        data, network = self.batch.dataset, self.network
+        return {part: Samples.of(data, part, network.device, network.dtype) for part in PARTS}
 
     @property
     def functions(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -71,8 +64,7 @@ class Probe:
     def metrics(self) -> dict[str, NDArray[np.float64]]:
         """The mean of every metric over training and validation set: by column, ``(runs,)``."""
         columns = {}
-        for part in PARTS:
-            samples: Samples = getattr(self, part)
+        for part, samples in self.samples.items():
             rows = [
                 [function(logits, labels) for function in self.functions.values()]
                 for logits, labels in self._logits(samples)
@@ -85,8 +77,9 @@ class Probe:
     @torch.no_grad()
     def class_accuracy(self) -> NDArray[np.float64]:
         """The training accuracy of each class, shape ``(runs, classes)``."""
-        slices = [accuracy(*some) for some in self._logits(self.train)]
-        right = torch.cat(slices, dim=1)[:, self.train.real].cpu().numpy()
+        train = self.samples["train"]
+        slices = [accuracy(*some) for some in self._logits(train)]
+        right = torch.cat(slices, dim=1)[:, train.real].cpu().numpy()
         labels = self.batch.dataset.train_labels
         classes = range(self.batch.dataset.classes)
         return np.stack([right[:, labels == k].mean(axis=1) for k in classes], axis=1)
@@ -100,7 +93,7 @@ class Probe:
             class_weights: G_i(t), shape ``(runs, classes)``; else equal ones.
             samples: how many.
         """
-        train = self.train[:samples]
+        train = self.samples["train"][:samples]
         function = self.functions["loss"]
         losses = torch.cat([function(*some) for some in self._logits(train)], dim=1)
         losses = losses * (train.shares / train.shares.sum())
@@ -129,7 +122,7 @@ class Probe:
 
         params = {name: value.detach() for name, value in network.params.items()}
         index = torch.as_tensor(samples, device=network.device)
-        return kernel(logits, params, self.train.chosen(index[None]).numbers[0])
+        return kernel(logits, params, self.samples["train"].chosen(index[None]).numbers[0])
 
 
 def measure(session: Session, probe: Probe) -> dict[str, NDArray[np.float64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import torch
+import numpy as np
 from matplotlib.figure import Figure
 
 from dynsweep.figures import style
@@ -16,20 +16,20 @@ PERIOD, AMPLITUDES, CLASSES, CYCLES = 200, (3.0, 20.0), 3, 4
 
 @style.styled
 def main(directory: Path) -> None:
-    steps = torch.arange(CYCLES * PERIOD + 1)
+    steps = np.arange(CYCLES * PERIOD + 1.0)
     # Many amplitudes as a batch of runs: shape (steps, amplitudes, classes).
     weights = class_weights(
-        steps[:, None], torch.full((len(AMPLITUDES),), PERIOD), torch.tensor(AMPLITUDES).double(),
+        steps[:, None], np.array(float(PERIOD)), np.array(AMPLITUDES),
         CLASSES, steps=len(steps), last_period_static=False,
-    )  # fmt: skip
+    ).swapaxes(0, 1)  # fmt: skip
     figure = Figure(figsize=(8.6, 3.1))
     axes = figure.subplots(1, len(AMPLITUDES), sharey=True)
-    for ax, amplitude, curves in zip(axes, AMPLITUDES, weights.unbind(1), strict=True):
-        for i, curve in enumerate(curves.unbind(1)):
+    for ax, amplitude, curves in zip(axes, AMPLITUDES, weights, strict=True):
+        for i, curve in enumerate(curves.T):
             # Two of the three coincide at any time: later ones are thinner.
             width = 1.2 + 1.1 * (CLASSES - 1 - i)
             ax.plot(steps, curve, color=style.COLOURS[i], linewidth=width, label=f"class {i}")
-        total = curves.sum(1)
+        total = curves.sum(axis=1)
         ax.plot(steps, total, color=style.INK, linewidth=1, linestyle="--", label="sum")
         ax.set(title=f"amplitude A = {amplitude:.0f}", xlabel="time t (steps)")
         ax.set_xlim(0, int(steps[-1]))
@@ -40,8 +40,8 @@ def main(directory: Path) -> None:
     facts = f"period T = {PERIOD} steps; each cycle emphasises one class"
     style.title(figure, "Weights of three classes in the loss", facts)
     style.save(figure, directory / "class_weights.png")
-    print(f"largest |sum - {CLASSES}|: {(weights.sum(-1) - CLASSES).abs().max():.1e}")
-    for amplitude, curves in zip(AMPLITUDES, weights.unbind(1), strict=True):
+    print(f"largest |sum - {CLASSES}|: {np.abs(weights.sum(-1) - CLASSES).max():.1e}")
+    for amplitude, curves in zip(AMPLITUDES, weights, strict=True):
         print(f"A = {amplitude:.0f}: weights from {curves.min():.4f} to {curves.max():.4f}")
 
 
