@@ -43,10 +43,10 @@ class Setting:
     label: str = ""
     short: str = ""
     symbol: str = ""
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    below: float | None = None
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
+    below: float = math.inf
     choices: tuple[str, ...] = ()
     identity: bool = True
     batched: bool = False
@@ -62,13 +62,13 @@ class Setting:
         """The range in words; empty if there is none."""
         if self.choices:
             return f"must be one of {', '.join(self.choices)}"
-        if self.most is not None:
+        if self.most < math.inf:
             return f"must lie between {self.least} and {self.most}"
-        if self.below is not None:
+        if self.below < math.inf:
             return f"must be at least {self.least} and below {self.below}"
-        if self.above is not None:
+        if self.above > -math.inf:
             return f"must be a finite number above {self.above}"
-        if self.least is not None:
+        if self.least > -math.inf:
             return f"must be a finite number, at least {self.least}"
         return "must be a finite number" if isinstance(self.default, float) else ""
 
@@ -79,34 +79,19 @@ class Setting:
         if self.choices:
             inside = value in self.choices
         else:
-            inside = (
-                math.isfinite(value)
-                and (self.least is None or value >= self.least)
-                and (self.above is None or value > self.above)
-                and (self.most is None or value <= self.most)
-                and (self.below is None or value < self.below)
-            )
+            inside = self.least <= value <= self.most and self.above < value < self.below
         if not inside:
             raise ConfigError(self.name, value, self.allowed)
 
 
 def setting(
-    default: Any,
-    help: str = "",
-    *,
-    choices: Iterable[str] = (),
-    place: bool = False,
-    **declared: Any,
+    default: Any, help: str = "", *, choices: Iterable[str] = (), place: bool = False, **facts: Any
 ) -> Any:
     """A field of a group of settings; see :class:`Setting` for the keywords.
 
-    Args:
-        default: its value unless a user chose another.
-        help: what it means, in a few words.
-        choices: allowed names.
-        place: it does not decide the result, only where and how that is computed.
+    ``place``: it does not decide the result, only where and how that is computed.
     """
-    facts = {"help": help, "choices": tuple(choices), "identity": not place, **declared}
+    facts |= {"help": help, "choices": tuple(choices), "identity": not place}
     return field(default=default, metadata={_KEY: facts})
 
 

@@ -14,6 +14,8 @@ from dynsweep.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dynsweep.models.base import Tensors
+
 # Hidden units are padded to whole cache lines with units whose weights are 0. Those stay 0 and
 # add nothing; but every run's matrices then start equally aligned, and matrix products give
 # the same bits whatever the number of runs in the batch.
@@ -55,7 +57,7 @@ class MLP(Model):
         self.size = config.width * (inputs + classes) + biases
         self.footprint = 2 * config.width + 3 * classes
 
-    def init(self, seed: int) -> dict[str, Tensor]:
+    def init(self, seed: int) -> Tensors:
         """Draw initial parameters, float64, from the run's own generator.
 
         ``standard`` is the authors' original notebook (Neural Tangents' standard
@@ -79,7 +81,7 @@ class MLP(Model):
                 )
         return params
 
-    def pack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+    def pack(self, params: Tensors) -> Tensors:
         """Pad the hidden units to a multiple of ``ALIGN``; biases become rows."""
         dead = -self.config.width % ALIGN
         pad = torch.nn.functional.pad
@@ -89,7 +91,7 @@ class MLP(Model):
             packed["b2"] = params["b2"].unsqueeze(-2)
         return packed
 
-    def unpack(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+    def unpack(self, params: Tensors) -> Tensors:
         width = self.config.width
         plain = {"w1": params["w1"][..., :width], "w2": params["w2"][..., :width, :]}
         if self.config.bias:
@@ -97,9 +99,7 @@ class MLP(Model):
             plain["b2"] = params["b2"][..., 0, :]
         return plain
 
-    def forward(
-        self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool
-    ) -> Tensor:
+    def forward(self, params: Tensors, inputs: Tensor, buffers: Tensors, training: bool) -> Tensor:
         """Logits ``(runs, samples, classes)`` of inputs ``(runs, samples, ...)``."""
         inputs = inputs.flatten(2)
         if not self.config.bias:

@@ -20,6 +20,8 @@ from dynsweep.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dynsweep.models.base import Tensors
+
 
 @dataclass(unsafe_hash=True)
 class Myrtle5Config(ModelConfig):
@@ -56,7 +58,7 @@ class Myrtle5(Model):
         # its ReLU.
         self.footprint = 2 * wide * height * width * 45 // 16
 
-    def init(self, seed: int) -> dict[str, Tensor]:
+    def init(self, seed: int) -> Tensors:
         """Weights of variance 2 / fan_in, float64."""
         generator = seeding.generator(seed, seeding.WEIGHTS)
         params = {}
@@ -66,9 +68,7 @@ class Myrtle5(Model):
             params[name] = drawn * (2 / fan_in) ** 0.5
         return params
 
-    def forward(
-        self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool
-    ) -> Tensor:
+    def forward(self, params: Tensors, inputs: Tensor, buffers: Tensors, training: bool) -> Tensor:
         """Logits ``(runs, samples, classes)`` of images ``(runs, samples, 3, 32, 32)``."""
         avg_pool2d = torch.nn.functional.avg_pool2d
         x = convolve(merge(inputs), params["conv1"]).relu()

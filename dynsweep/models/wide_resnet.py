@@ -23,6 +23,8 @@ from dynsweep.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dynsweep.models.base import Tensors
+
 
 @dataclass(unsafe_hash=True)
 class WideResNetConfig(ModelConfig):
@@ -87,7 +89,7 @@ class WideResNet(Model):
         weights = sum(math.prod(one) for one in self.shapes.values())
         self.size = weights + classes + 2 * sum(self.norms.values())
 
-    def init(self, seed: int) -> dict[str, Tensor]:
+    def init(self, seed: int) -> Tensors:
         """Convolutions of variance 2 / fan_out, the dense layer of 1 / fan_in, float64."""
         generator = seeding.generator(seed, seeding.WEIGHTS)
         params = {}
@@ -102,7 +104,7 @@ class WideResNet(Model):
             params[f"{name}.shift"] = torch.zeros(channels, dtype=torch.float64)
         return params
 
-    def buffers(self) -> dict[str, Tensor]:
+    def buffers(self) -> Tensors:
         """Running means 0 and variances 1."""
         start = {}
         for name, channels in self.norms.items():
@@ -110,9 +112,7 @@ class WideResNet(Model):
             start[f"{name}.variance"] = torch.ones(channels, dtype=torch.float64)
         return start
 
-    def forward(
-        self, params: dict[str, Tensor], inputs: Tensor, buffers: dict[str, Tensor], training: bool
-    ) -> Tensor:
+    def forward(self, params: Tensors, inputs: Tensor, buffers: Tensors, training: bool) -> Tensor:
         """Logits ``(runs, samples, classes)`` of images ``(runs, samples, 3, 32, 32)``."""
 
         def active(x: Tensor, name: str) -> Tensor:
