@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dynsweep.store.records import METRICS, Record, Store
+from dynsweep.store import METRICS, Record, Store
 
 
 def write(directory: Path, runs: int, tasks: int) -> None:

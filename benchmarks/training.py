@@ -1,4 +1,4 @@
-"""Microseconds per run and step of the simple model: PyTorch, JAX and the compiled engine.
+"""Microseconds per run and step of the simple model: PyTorch, JAX, numba and the compiled engine.
 
     python benchmarks/training.py            # about two minutes; JAX comes with .[bench]
 
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import peers_numba
 import peers_torch
 import torch
 from peak import multiply_adds
@@ -44,7 +45,7 @@ class Row:
     name: str
     runs: int
     begin: Callable[[], Callable[[int], None]]
-    peer: str  # torch, jax or ours
+    peer: str  # torch, jax, numba or ours
     seconds: float = float("inf")  # per run and step, the best so far
 
 
@@ -68,7 +69,12 @@ def rows(width: int) -> list[Row]:
     def compiled() -> Callable[[int], None]:
         return partial(Schedule(ours, "cpu").advance, CompiledEngine().begin(ours, "cpu"))
 
-    return [*table, Row(f"dynsweep, compiled engine, batch {BATCH}", BATCH, compiled, "ours")]
+    loops = partial(peers_numba.batched, ours)
+    return [
+        *table,
+        Row(f"the same algorithm, plain numba loops, batch {BATCH}", BATCH, loops, "numba"),
+        Row(f"dynsweep, compiled engine, batch {BATCH}", BATCH, compiled, "ours"),
+    ]
 
 
 def measure(table: list[Row], rounds: int, seconds: float) -> None:
