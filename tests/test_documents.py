@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -11,12 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from hydra import initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.singleton import Singleton
 from hydra.types import RunMode
 
-from dynsweep.config import register_schemas
+from dynsweep.config import SETTINGS, register_schemas
 from dynsweep.launchers import register
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,3 +111,27 @@ def test_a_result_that_the_commands_do_not_make_is_told(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "one: the commands did not make table.csv" in done.stderr
     assert (folder / "table.csv").read_text() == "kept\n"
+
+
+def test_the_table_of_settings_is_that_of_the_declarations() -> None:
+    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "docs" / "settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert (ROOT / "docs" / "settings.md").read_text() == page.text()
+
+
+def test_defaults_in_the_readme_are_those_of_the_declarations() -> None:
+    rows = re.findall(r"^\| (`\w.*?) \| .* \| (.*) \|$", (ROOT / "README.md").read_text(), re.M)
+    checked = 0
+    for names, defaults in rows:
+        words = re.findall(r"`([\w.]+)`", names)
+        group = words[0].rpartition(".")[0]
+        full = [f"{group}{word}" if word.startswith(".") else word for word in words]
+        for name, default in zip(full, defaults.split(", "), strict=False):
+            if name in SETTINGS:
+                shown = SETTINGS[name].default
+                assert yaml.safe_load(default) == shown, name
+                checked += 1
+    assert checked > 18
