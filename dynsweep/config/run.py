@@ -1,6 +1,7 @@
 """One run: its typed settings, its identity, and its place in a sweep."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -128,7 +129,10 @@ def distinguishing(flat: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[st
         elif declaration.identity:
             if isinstance(declaration.default, float) and value is not None:
                 value = float(value)
-            if name in ("dataset.name", "model.name") or not same(value, declaration.default):
+            default = declaration.default
+            # Tuples are lists where they were recorded.
+            default = list(default) if isinstance(default, tuple) else default
+            if name in ("dataset.name", "model.name") or value != default:
                 kept[name] = value
     return kept
 
@@ -139,32 +143,17 @@ def digest(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def same(value: Any, default: Any) -> bool:
-    """Whether a setting has its default; tuples are lists where they were recorded."""
-    return bool(value == default or (isinstance(default, tuple) and list(default) == value))
-
-
 @cache
 def settings_of(dataset: str | None, model: str | None) -> dict[str, Setting]:
     """The declarations of a run's settings, by dotted name, for one dataset and model."""
-    kinds: list[tuple[str, Any]] = [
-        ("dataset.", DATASETS.get(dataset or "")),
-        ("model.", MODELS.get(model or "")),
-    ]
     whole = declared(RunConfig)
-    for prefix, kind in kinds:
+    for prefix, kinds, name in (("dataset.", DATASETS, dataset), ("model.", MODELS, model)):
+        kind: Any = kinds.get(name or "")
         whole = whole | (declared(kind, prefix) if kind else {})
     return whole
 
 
-def _all_settings() -> dict[str, Setting]:
-    """The settings of all datasets and models; where two share a name, the first one's."""
-    whole = dict[str, Setting]()
-    kinds: list[tuple[str, Any]] = [("dataset.", kind) for kind in DATASETS.values()]
-    kinds += [("model.", kind) for kind in MODELS.values()]
-    for prefix, kind in [*kinds, ("", RunConfig)]:
-        whole |= {k: v for k, v in declared(kind, prefix).items() if k not in whole}
-    return whole
-
-
-SETTINGS: dict[str, Setting] = _all_settings()
+# Those of all datasets and models; where two share a name, the first one's.
+SETTINGS: dict[str, Setting] = {}
+for _dataset, _model in itertools.product(DATASETS, MODELS):
+    SETTINGS = settings_of(_dataset, _model) | SETTINGS
