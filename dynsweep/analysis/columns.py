@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from dynsweep.config import SETTINGS
+from dynsweep.config import SETTINGS, labels
 from dynsweep.store import METRICS
 
 # Settings that people plot, first in every table.
@@ -32,10 +32,14 @@ PLACE = {setting.column for setting in SETTINGS.values() if not setting.identity
 DYNAMICAL_SETTINGS = [setting.column for setting in SETTINGS.values() if setting.dynamical]
 
 ACCURACIES = ("train_accuracy", "validation_accuracy")
+GAIN = "gain_"  # starts the name of an accuracy's gain over the static loss
 # The columns that a diagram can show, by the name that users type and that files bear.
 QUANTITIES = {
     **{metric: metric for metric in METRICS},
-    **{f"gain_{metric}": f"{metric}_gain" for metric in ACCURACIES},
+    **{f"{GAIN}{metric}": f"{metric}_gain" for metric in ACCURACIES},
+}
+WORDS = labels.METRICS | {
+    f"{GAIN}{name}": f"gain in {labels.METRICS[name]}" for name in ACCURACIES
 }
 
 

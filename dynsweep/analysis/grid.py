@@ -32,18 +32,15 @@ class Scale:
     edges: NDArray[np.float64]
     log: bool
 
-    @property
-    def places(self) -> NDArray[np.float64]:
-        """Centres of the values between 0 and 1 along the axis."""
-        low, high = self.stretched(self.edges[[0, -1]])
-        return np.asarray((self.stretched(self.positions) - low) / (high - low))
+    def parts(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates as parts of the axis, from 0 to 1."""
+        stretched = np.log10 if self.log else np.asarray
+        low, high = stretched(self.edges[[0, -1]])
+        return np.asarray((stretched(coordinates) - low) / (high - low))
 
     def at(self, values: pd.Series) -> NDArray[np.float64]:
         """Positions of values of the axis."""
         return np.asarray([self.positions[self.values.index(value)] for value in values])
-
-    def stretched(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.log10(coordinates)) if self.log else coordinates
 
 
 def scale(values: pd.Series) -> Scale:
@@ -190,13 +187,8 @@ def panel_title(values: dict[str, Any]) -> str:
 
 
 def ticks(at: Scale, gap: float, first: Any = None) -> list[int]:
-    """Which values get a label: all that fit; else round ones before others.
-
-    Args:
-        at: the axis.
-        gap: least distance between two labels, as a part of the axis.
-        first: a value that must have one.
-    """
+    """Which values get a label: all that keep ``gap``, a part of the axis, from each other; else
+    ``first`` and then round ones before others."""
 
     def roundness(index: int) -> tuple[bool, int, bool, int]:
         value = at.values[index]
@@ -205,7 +197,8 @@ def ticks(at: Scale, gap: float, first: Any = None) -> list[int]:
         return value != first, len(digits), digits != "1" and not ends, index
 
     chosen: list[int] = []
+    places = at.parts(at.positions)
     for index in sorted(range(len(at.values)), key=roundness):
-        if all(abs(at.places[index] - at.places[other]) >= gap for other in chosen):
+        if all(abs(places[index] - places[other]) >= gap for other in chosen):
             chosen.append(index)
     return sorted(chosen)

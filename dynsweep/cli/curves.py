@@ -88,7 +88,7 @@ def _draw_run(
 ) -> Iterator[Path]:
     """What was recorded of one run in time, and its bouncing."""
     from dynsweep.figures import style
-    from dynsweep.figures.bifurcation import bifurcation
+    from dynsweep.figures.bouncing import bifurcation
     from dynsweep.figures.trajectory import present, trajectory
 
     lr, period = float(run["lr"]), float(run["period"])
@@ -97,7 +97,8 @@ def _draw_run(
         figure = trajectory(steps, lr, _title(run), zoom, period=period)
         yield from style.save_all(figure, output / f"trajectory{suffix}")
     if set(steps.columns) >= NEEDED:
-        ax = bifurcation(steps, lr, period=period, span=span)
+        shown = steps[steps["step"].between(*span)] if span else steps
+        ax = bifurcation(shown, lr, period=period)
         figure = style.title(ax, "Bouncing and curvature", _title(run))
         yield from style.save_all(figure, output / f"bifurcation{suffix}")
 
@@ -107,7 +108,7 @@ def _draw_decisions(
 ) -> Iterator[Path]:
     """Decision regions of one run at the steps where its weights were recorded."""
     from dynsweep.figures import style
-    from dynsweep.figures.decision_strip import decision_strip, save_animation, snapshot
+    from dynsweep.figures.decision_regions import decision_strip, save_animation, snapshot
 
     recorded = load_snapshots(run["directory"], run["snapshots"], run["id"])
     data = load(settings.dataset)
@@ -127,7 +128,7 @@ def _draw_decisions(
 def _draw_threshold(table: pd.DataFrame, output: Path) -> list[Path]:
     """Where runs start to bounce, over learning rate and width."""
     from dynsweep.figures import style
-    from dynsweep.figures.threshold import threshold
+    from dynsweep.figures.bouncing import threshold
 
     if table["sharpness"].isna().all():
         return []

@@ -15,9 +15,13 @@ from functools import partial
 
 from matplotlib.figure import Figure
 
+from dynsweep.analysis import grid
 from dynsweep.analysis.columns import QUANTITIES
+from dynsweep.analysis.select import obstacle
 from dynsweep.figures.decision_regions import regions_of_sweep
-from dynsweep.figures.diagram import diagram
+from dynsweep.figures.layout import MAX_PANELS
+from dynsweep.figures.lines import line_panels
+from dynsweep.figures.phase_diagram import phase_panels
 from dynsweep.figures.tables import SweepTables
 
 __all__ = ["FIGURES", "SweepTables", "file_name"]
@@ -26,6 +30,27 @@ __all__ = ["FIGURES", "SweepTables", "file_name"]
 def file_name(metric: str) -> str:
     """The name in ``FIGURES`` of a metric's diagram."""
     return metric if metric.startswith("gain_") else f"phase_diagram_{metric}"
+
+
+def diagram(tables: SweepTables, metric: str) -> Figure | None:
+    """Draw a metric, or its gain over the static loss: cells over two settings, or a line."""
+    cells, axes = tables.cells, [name for name in (tables.x, tables.y) if name is not None]
+    if not axes:
+        tables.note("No phase diagram: no setting but the seed was swept.")
+        return None
+    if reason := obstacle(cells, metric):
+        tables.note(f"No diagram of {metric}: {reason}.")
+        return None
+    if len(axes) == 1:
+        return line_panels(cells, metric, axes[0])
+    settings = grid.panel_settings(cells, axes)
+    count = len(grid.split(grid.spread_static(cells, settings), settings))
+    if count > MAX_PANELS and not grid.is_search(cells, settings):
+        tables.note(
+            f"Figures show the first {MAX_PANELS} of {count} panels ({', '.join(settings)}); "
+            f"choose others with dynsweep-aggregate --where {settings[0]}=..."
+        )
+    return phase_panels(cells, metric, *axes)
 
 
 FIGURES: dict[str, Callable[[SweepTables], Figure | None]] = {

@@ -1,7 +1,9 @@
-"""The plane coloured by the predicted class, with the training points."""
+"""The plane coloured by the predicted class, with the training points: of runs, and in time."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,19 +11,23 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from dynsweep.analysis import decisions
 from dynsweep.analysis.columns import varying
 from dynsweep.analysis.decisions import Predict, half_side
 from dynsweep.analysis.select import best_cell, matching
 from dynsweep.analysis.statistics import cells
+from dynsweep.config.labels import number
 from dynsweep.data import load
 from dynsweep.figures import layout, style
-from dynsweep.figures.captions import shared
 from dynsweep.figures.tables import SweepTables
 from dynsweep.store import load_weights
+from dynsweep.store.files import replacing
 
 PIXELS = 320  # of the plane, along each side
+GIF_DPI = 100
+HOLD = 5  # the last frame stays as long as this many
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,7 @@ def decision_regions(
     # Titles with settings and accuracies are too long for four in a row.
     columns = columns or min(3, layout.COLUMNS[len(pictures)])
     titles = [picture.title for picture in pictures]
-    figure, axes = layout.panels(
-        titles, "$x_1$", "$x_2$", columns=columns, square=True, figure=figure
-    )
+    figure, axes = layout.panels(titles, "$x_1$", "$x_2$", columns=columns, figure=figure)
     extent = max(half_side(picture.points) for picture in pictures)
     for ax, picture in zip(axes, pictures, strict=True):
         region_panel(picture, extent=extent, ax=ax)
@@ -114,10 +118,45 @@ def region_panel(picture: Picture, *, extent: float | None = None, ax: Axes | No
     return ax
 
 
+def snapshot(
+    step: int, predict: Predict, points: NDArray[np.float64], labels: NDArray[np.int64]
+) -> Picture:
+    """The model after ``step`` steps, its step and accuracy as the title; see :class:`Picture`."""
+    accuracy = float((predict(points) == labels).mean())
+    return Picture(f"t = {number(step)}\naccuracy {accuracy:.2f}", predict, points, labels)
+
+
+def decision_strip(snapshots: Sequence[Picture], facts: str = "") -> Figure:
+    """Draw one row of 1 to 8 panels, in the order given."""
+    title = "Decision regions, training accuracy"
+    return decision_regions(snapshots, facts, title, columns=len(snapshots))
+
+
+@style.styled
+def save_animation(
+    snapshots: Sequence[Picture], path: Path, facts: str = "", *, fps: int = 5
+) -> Path:
+    """Write a GIF that repeats, a frame per snapshot (one at least), whole or not at all."""
+    figure = decision_strip(snapshots[:1], facts)
+    (ax,) = figure.axes
+    frames = []
+    for picture in snapshots:
+        ax.images[0].set_data(picture.predicted(half_side(picture.points)))
+        ax.set_title(picture.title)
+        figure.savefig(buffer := io.BytesIO(), format="png", dpi=GIF_DPI)
+        frames.append(Image.open(buffer).convert("RGB"))
+    durations = [1000 // fps] * (len(frames) - 1) + [1000 // fps * HOLD]
+    with replacing(path) as partial:
+        frames[0].save(
+            partial, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+        )
+    return path
+
+
 def regions_of_sweep(tables: SweepTables) -> Figure | None:
     """Draw the runs that the user wants to see, or the static loss beside the best cell."""
     runs = _chosen(tables)
-    settings = decisions.recorded_settings(runs) if len(runs) else {}
+    settings = decisions.recorded_settings(runs)
     pictures = []
     for _, run in runs.head(layout.MAX_PANELS).iterrows():
         try:
@@ -133,7 +172,8 @@ def regions_of_sweep(tables: SweepTables) -> Figure | None:
         pictures.append(Picture(title, predict, data.train_inputs, data.train_labels))
     if not pictures:
         return None
-    return decision_regions(pictures, ", ".join(shared(cells(runs), ("period", "amplitude"))))
+    common = ", ".join(layout.shared(cells(runs), ("period", "amplitude")))
+    return decision_regions(pictures, common)
 
 
 def _chosen(tables: SweepTables) -> pd.DataFrame:

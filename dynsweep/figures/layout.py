@@ -1,14 +1,16 @@
-"""Panels of equal size with common axes, their ticks and the legend below."""
+"""Panels of equal size with common axes, their ticks, the words above and the legend below."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter
 
 from dynsweep.analysis import grid
+from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, setting_columns
 from dynsweep.analysis.grid import Scale
 from dynsweep.config import labels
 from dynsweep.figures import style
@@ -26,21 +28,20 @@ def panels(
     *,
     bar: bool = False,
     columns: int | None = None,
-    square: bool = False,
     figure: Figure | None = None,
 ) -> tuple[Figure, list[Axes]]:
     """Axes that share their limits, labelled at the border of the figure.
 
     Args:
         titles: one for each panel, 1 to 12.
-        xlabel: label of the horizontal axes.
-        ylabel: of the vertical axes.
+        xlabel: of the lowest panels.
+        ylabel: of the leftmost panels.
         bar: leave room for a colour bar.
-        columns: panels in a row; chosen by default.
-        square: whether panels are.
+        columns: panels in a row, which then are square; chosen by default.
         figure: an empty one, such as pyplot's in a notebook; it gets a new size.
     """
     count = len(titles)
+    square = columns is not None
     columns = columns or COLUMNS[count]
     rows = -(-count // columns)
     width, height = SIZES.get(columns, (9.6 / columns, 9.6 / columns))
@@ -97,19 +98,46 @@ def inches(ax: Axes) -> tuple[float, float]:
     return box.width / dpi, box.height / dpi
 
 
+def headline(metric: str) -> str:
+    """A metric's name as the title of a diagram."""
+    return WORDS[metric].capitalize() + " over the static loss" * metric.startswith(GAIN)
+
+
+def facts(cells: pd.DataFrame, metric: str, note: str = "") -> str:
+    """What is the same in all cells, and on a line of its own what a reader has to know."""
+    if metric.startswith(GAIN) and cells[f"{QUANTITIES[metric]}_pairs"].max() < 2:
+        note = f"No significance with one seed. {note}"
+    text = ", ".join([*shared(cells), labels.seeds_text(cells["seeds"])])
+    return f"{text}\n{note}".strip()
+
+
+def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
+    """What all cells have in common, in words; not the settings ``without``."""
+    constant = set(setting_columns(cells)) - set(grid.swept(cells)) - set(without)
+    words = [str(cells[name].iloc[0]) for name in ("dataset", "model") if name in constant]
+    # The period of a static cell means nothing: tell that of the others.
+    dynamical = cells[cells["amplitude"] != 1]
+    for name in ("width", "model.init", "lr", "period", "amplitude"):
+        if name in constant:
+            rows = dynamical if name == "period" else cells
+            words += [labels.assignment(name, value, " ") for value in rows[name].head(1)]
+    epochs = cells.get("epochs")
+    unit = "steps" if epochs is None or epochs.isna().any() else "epochs"
+    if unit in constant:
+        words.append(f"{int(cells[unit].iloc[0]):,} {unit}")
+    return words
+
+
 def starts_static(name: str, scale: Scale) -> bool:
     """Whether the first of several values on the axis is that of the static loss."""
     return name == "amplitude" and len(scale.values) > 1 and bool(scale.values[0] == 1)
 
 
 def ticks(ax: Axes, which: str, name: str, scale: Scale) -> None:
-    """Ticks at the values of the grid, with as many labels as fit.
+    """Ticks at the values of the setting ``name``, with as many labels as fit.
 
-    Args:
-        ax: axes that have the scale's limits; others that share them get the same ticks.
-        which: ``x`` or ``y``.
-        name: the setting.
-        scale: its values and where they stand.
+    ``which`` is ``x`` or ``y``; ``ax`` has the scale's limits already, and axes that share them
+    get the same ticks.
     """
     line = ax.xaxis if which == "x" else ax.yaxis
     texts = [labels.number(value) for value in scale.values]

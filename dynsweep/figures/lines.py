@@ -7,9 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import QUANTITIES, mean_column
+from dynsweep.analysis.columns import QUANTITIES, WORDS, mean_column
 from dynsweep.config import labels
-from dynsweep.figures import captions, layout, marks, style
+from dynsweep.figures import layout, style
+from dynsweep.figures.panel import MARKS, marked
 
 DYNAMICAL: dict[str, Any] = {
     "color": style.COLOURS[0], "marker": "o", "linestyle": "-", "label": "dynamical loss",
@@ -27,16 +28,10 @@ def line_panels(
     *,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw the mean of a metric with its standard error over one setting.
+    """Draw the mean of a metric with its standard error over the setting ``x``.
 
-    Args:
-        cells: table of :func:`dynsweep.analysis.statistics.cells`; settings first.
-        metric: one of ``dynsweep.analysis.columns.QUANTITIES``.
-        x: setting of the horizontal axis, a column of ``cells``.
-        figure: an empty one to draw in.
-
-    Returns:
-        The figure; its axes are the panels, 12 at most.
+    Arguments are those of :func:`dynsweep.figures.phase_diagram.phase_panels`; the figure's axes
+    are the panels, 12 at most.
     """
     several = cells.loc[cells["amplitude"] != 1, "amplitude"].nunique() > 1
     settings = grid.panel_settings(cells, [x] if several else [x, "amplitude"])
@@ -49,12 +44,10 @@ def line_panels(
     parts = grid.split(table, settings)[: layout.MAX_PANELS]
     over_seeds = ", mean ± s.e." if cells["seeds"].max() > 1 else ""
     figure, axes = layout.panels(
-        [title for title, _ in parts],
-        labels.axis_label(x, table["model"].iloc[0]),
-        captions.metric_label(metric) + over_seeds,
-        figure=figure,
-    )
-    style.title(figure, captions.headline(metric), captions.facts(cells, metric))
+        [title for title, _ in parts], labels.axis_label(x, table["model"].iloc[0]),
+        WORDS[metric] + over_seeds, figure=figure,
+    )  # fmt: skip
+    style.title(figure, layout.headline(metric), layout.facts(cells, metric))
     error = table["error"].fillna(0)
     low, high = (table["height"] - error).min(), (table["height"] + error).max()
     room = 0.06 * max(high - low, 0.02)
@@ -87,6 +80,6 @@ def _draw_line(
         ax.axhline(height[0], color=style.INK, linestyle="--", linewidth=1)
     # At the bottom if there is no value.
     height = rows["height"].fillna(ax.get_ylim()[0]).to_numpy(float)
-    for name, flags in marks.marked(rows, "").items():
-        bad, look = flags.to_numpy(), marks.MARKS[name] | {"markersize": 7.5}
-        ax.plot(at[bad], height[bad], zorder=4, clip_on=False, **look)
+    for name, flags in marked(rows, "").items():
+        bad = flags.to_numpy()
+        ax.plot(at[bad], height[bad], zorder=4, clip_on=False, markersize=7.5, **MARKS[name])

@@ -10,32 +10,47 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from dynsweep.analysis import grid
-from dynsweep.analysis.columns import QUANTITIES, mean_column
+from dynsweep.analysis.columns import GAIN, QUANTITIES, mean_column
+from dynsweep.analysis.grid import Scale
 from dynsweep.figures import style
 from dynsweep.figures.layout import inches, starts_static
-from dynsweep.figures.marks import HATCHED, INSIGNIFICANT, MARKS, marked
 from dynsweep.store import DIVERGED, FAILED
 
 SPARSE = 0.2  # part of a full grid
-SEPARATOR: dict[str, Any] = {"color": "white", "linewidth": 0.8}
+SIGNIFICANT = 0.05
+INSIGNIFICANT = "not significant"
+# Keywords of plot() for cells and points whose runs failed or diverged, or whose gain may be
+# chance.
+LOOK: dict[str, Any] = {
+    "linestyle": "none", "markeredgewidth": 0.7, "markerfacecolor": "white",
+    "markeredgecolor": style.INK,
+}  # fmt: skip
+MARKS = {
+    FAILED: LOOK | {"marker": "^", "label": "a run failed"},
+    DIVERGED: LOOK | {"marker": "X", "label": "a run diverged"},
+    INSIGNIFICANT: {
+        "marker": "o", "label": "not significant at 5 % (paired t-test, Benjamini-Hochberg)",
+        "linestyle": "none", "markeredgewidth": 0.3, "markerfacecolor": style.INK,
+        "markeredgecolor": "white",
+    },
+}  # fmt: skip
 # Where in a cell a mark stands if a number has the middle, as parts of its width and height.
 CORNERS = {FAILED: (0.12, 0.78), DIVERGED: (0.88, 0.78), INSIGNIFICANT: (0.88, 0.22)}
 
 
-class Panel:
-    """Cells over two settings.
+def marked(cells: pd.DataFrame, metric: str) -> dict[str, pd.Series]:
+    """For each mark that some cells have, which of them."""
+    flags = {name: cells[name] > 0 for name in (FAILED, DIVERGED)}
+    if metric.startswith(GAIN):
+        flags[INSIGNIFICANT] = cells[f"{QUANTITIES[metric]}_p_corrected"] > SIGNIFICANT
+    return {name: which for name, which in flags.items() if which.any()}
 
-    Args:
-        ax: where to draw.
-        cells: a row each.
-        x: setting of the horizontal axis.
-        y: setting of the vertical axis.
-        scales: of both, the same in all panels of a figure.
-    """
+
+class Panel:
+    """Cells over the settings ``x`` and ``y``, whose scales all panels of a figure share."""
 
     def __init__(
-        self, ax: Axes, cells: pd.DataFrame, x: str, y: str, scales: tuple[grid.Scale, grid.Scale]
+        self, ax: Axes, cells: pd.DataFrame, x: str, y: str, scales: tuple[Scale, Scale]
     ) -> None:
         self.ax, self.cells, self.x, self.y = ax, cells, x, y
         self.xs, self.ys = scales
@@ -49,27 +64,32 @@ class Panel:
         # Values that come from a search fill little of their grid, and read better as points.
         grid_size = len(self.xs.values) * len(self.ys.values)
         self.sparse = len(cells) < SPARSE * grid_size and grid_size > 50
-
-        self.x_edges, self.y_edges = _fractions(self.xs), _fractions(self.ys)
+        self.x_edges, self.y_edges = self.xs.parts(self.xs.edges), self.ys.parts(self.ys.edges)
 
     def draw(self, metric: str, norm: Normalize, cmap: str) -> None:
         """Colour the cells by a metric; what a legend has to explain gets a label."""
+        values = self.cells[mean_column(QUANTITIES[metric])].astype(float)
         if self.sparse:
-            self._draw_points(metric, norm, cmap)
+            self.ax.set_facecolor(style.MISSING)
+            self.ax.scatter(
+                self.xs.at(self.cells[self.x]), self.ys.at(self.cells[self.y]), s=26, c=values,
+                norm=norm, cmap=cmap, edgecolor=style.INK, linewidth=0.4,
+            )  # fmt: skip
             return
-        values = self._matrix(self.cells[mean_column(QUANTITIES[metric])])
-        empty = np.isnan(values)
+        colours = self._matrix(values)
+        empty = np.isnan(colours)
         if empty.any():
             missing = empty & ~(self._matrix(self.cells["seeds"]) > 0)
-            label = "no result" if missing.any() else "_"
-            whole = self.ax.transAxes
-            hatched = Rectangle((0, 0), 1, 1, transform=whole, zorder=0, label=label, **HATCHED)
-            self.ax.add_patch(hatched)
+            self.ax.add_patch(Rectangle(
+                (0, 0), 1, 1, transform=self.ax.transAxes, zorder=0, hatch="////", linewidth=0,
+                facecolor=style.MISSING, edgecolor="0.72",
+                label="no result" if missing.any() else "_",
+            ))  # fmt: skip
         mesh = self.ax.pcolormesh(
-            self.xs.edges, self.ys.edges, np.ma.masked_invalid(values),
+            self.xs.edges, self.ys.edges, np.ma.masked_invalid(colours),
             norm=norm, cmap=cmap, rasterized=True,
         )  # fmt: skip
-        self._draw_lines(between_cells=max(values.shape) <= 12)
+        self._draw_lines(between_cells=max(colours.shape) <= 12)
         width, height = inches(self.ax)
         widths, heights = np.diff(self.x_edges) * width, np.diff(self.y_edges) * height
         # A number of four letters needs this room, inches.
@@ -86,21 +106,12 @@ class Panel:
         wide = table.pivot(index=self.y, columns=self.x, values="_value")
         return wide.reindex(index=self.ys.values, columns=self.xs.values).to_numpy(float)
 
-    def _draw_points(self, metric: str, norm: Normalize, cmap: str) -> None:
-        """Cells as dots at their positions."""
-        self.ax.set_facecolor(style.MISSING)
-        self.ax.scatter(
-            self.xs.at(self.cells[self.x]), self.ys.at(self.cells[self.y]), s=26,
-            c=self.cells[mean_column(QUANTITIES[metric])].to_numpy(float), norm=norm, cmap=cmap,
-            edgecolor=style.INK, linewidth=0.4,
-        )  # fmt: skip
-
     def _draw_lines(self, between_cells: bool) -> None:
         """Lines between cells, and a dark one beside the static loss, itself one cell."""
         xs, ys = self.xs.edges, self.ys.edges
         if between_cells:
-            self.ax.vlines(xs[1:-1], ys[int(self.static_row)], ys[-1], **SEPARATOR)
-            self.ax.hlines(ys[1:-1], xs[int(self.static_column)], xs[-1], **SEPARATOR)
+            self.ax.vlines(xs[1:-1], ys[int(self.static_row)], ys[-1], "white", linewidth=0.8)
+            self.ax.hlines(ys[1:-1], xs[int(self.static_column)], xs[-1], "white", linewidth=0.8)
         if self.static_column:
             self.ax.axvline(xs[1], color=style.INK, linewidth=1.2)
         if self.static_row:
@@ -114,7 +125,8 @@ class Panel:
         signed = mesh.get_cmap().name == style.DIVERGING
         wanted = ~np.ma.getmaskarray(shown)
         line = np.s_[0, :] if self.static_row else np.s_[:, 0]
-        if self._is_one_value(shown[line]):
+        static = self.static_row or self.static_column
+        if static and wanted[line].all() and np.ptp(shown[line]) < 1e-9:
             wanted[line] = False
             text = "static loss" if signed else f"static loss {_short(shown[0, 0], signed)}"
             x, y = self._inside(0, 0)
@@ -123,11 +135,6 @@ class Panel:
         for row, col in zip(*np.nonzero(wanted), strict=True):
             text = _short(float(shown[row, col]), signed)
             self._write(self._inside(row, col), text, bool(dark[row, col]))
-
-    def _is_one_value(self, line: Any) -> bool:
-        """Whether the first row or column is the static loss, the same in all its cells."""
-        static = self.static_row or self.static_column
-        return bool(static and line.count() == line.size and np.ptp(line) < 1e-9)
 
     def _inside(self, row: Any, col: Any, across: float = 0.5, up: float = 0.5) -> tuple[Any, Any]:
         """Places in cells, at parts of their extent, as parts of the axes."""
@@ -142,13 +149,8 @@ class Panel:
         )  # fmt: skip
 
     def _draw_marks(self, marks: dict[str, pd.Series], numbers: bool, room: float) -> None:
-        """Marks in the middle of cells, or in a corner where the middle is taken.
-
-        Args:
-            marks: for each mark, which cells have it.
-            numbers: whether numbers stand in the middle.
-            room: side of a cell, points.
-        """
+        """Marks in the middle of cells with this ``room``, their shorter side in points, or in a
+        corner where the middle is taken by a number or another mark."""
         taken = np.full((len(self.ys.values), len(self.xs.values)), numbers)
         for name, flags in marks.items():
             at = self._matrix(flags) == 1
@@ -158,15 +160,11 @@ class Panel:
                 if len(rows):
                     x, y = self._inside(rows, columns, *(CORNERS[name] if corner else ()))
                     size = min(room * (0.25 if dot else 0.6), largest)
-                    look = MARKS[name] | {"markersize": size, "transform": self.ax.transAxes}
-                    self.ax.plot(x, y, zorder=3, **look)
+                    transform = self.ax.transAxes
+                    self.ax.plot(
+                        x, y, zorder=3, markersize=size, transform=transform, **MARKS[name]
+                    )
             taken |= at
-
-
-def _fractions(scale: grid.Scale) -> NDArray[np.float64]:
-    """Edges of cells as parts of the axis."""
-    edges = scale.stretched(scale.edges)
-    return np.asarray((edges - edges[0]) / (edges[-1] - edges[0]))
 
 
 def _short(value: float, signed: bool) -> str:

@@ -1,7 +1,7 @@
 """Phase diagrams: a metric over two swept settings, with further settings as panels."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import QUANTITIES, mean_column
+from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, mean_column
 from dynsweep.config import DATASETS, labels
-from dynsweep.figures import captions, layout, style
-from dynsweep.figures.captions import GAIN
+from dynsweep.figures import layout, style
 from dynsweep.figures.panel import Panel
 
 
@@ -55,8 +54,8 @@ def phase_panels(
         [title for title, _ in parts],
         labels.axis_label(x, model), labels.axis_label(y, model), bar=True, figure=figure,
     )  # fmt: skip
-    style.title(figure, captions.headline(metric), captions.facts(cells, metric, note))
-    _draw(axes, [rows for _, rows in parts], table, metric, (x, y))
+    style.title(figure, layout.headline(metric), layout.facts(cells, metric, note))
+    _draw(axes, [rows for _, rows in parts], table, metric, x, y)
     layout.legend(figure)
     return figure
 
@@ -72,16 +71,14 @@ def phase_panel(
 ) -> Axes:
     """Draw cells without further swept settings, their colour bar and a legend of the marks.
 
-    Args:
-        cells: as in :func:`phase_panels`, like the other arguments.
-        ax: where to draw; axes of a new figure by default. The colour bar takes some of its room.
+    Arguments are those of :func:`phase_panels`; the colour bar takes some of the room of ``ax``.
     """
     ax = ax if ax is not None else Figure().subplots()
     table = grid.spread_static(cells, []).dropna(subset=[x, y])
-    _draw([ax], [table], table, metric, (x, y))
+    _draw([ax], [table], table, metric, x, y)
     model = table["model"].iloc[0]
     ax.set(xlabel=labels.axis_label(x, model), ylabel=labels.axis_label(y, model))
-    ax.set_title(captions.headline(metric), loc="left", fontweight="bold")
+    ax.set_title(layout.headline(metric), loc="left", fontweight="bold")
     if ax.get_legend_handles_labels()[0]:
         below = -0.75 / layout.inches(ax)[1]  # tick labels and the axis label are between
         ax.legend(loc="upper left", bbox_to_anchor=(0, below), borderaxespad=0, borderpad=0)
@@ -93,62 +90,51 @@ def _draw(
     parts: Sequence[pd.DataFrame],
     table: pd.DataFrame,
     metric: str,
-    settings: tuple[str, str],
+    x: str,
+    y: str,
 ) -> None:
-    """Draw cells into panels, and the colour bar."""
-    scales = grid.scale(table[settings[0]]), grid.scale(table[settings[1]])
-    norm, cmap, extend, limits = _colours(table, metric)
+    """Draw cells into panels, and the colour bar, and label the ticks."""
+    scales = grid.scale(table[x]), grid.scale(table[y])
+    norm, extend, limits = _colours(table, metric)
+    cmap = style.DIVERGING if metric.startswith(GAIN) else style.SEQUENTIAL
     # Before the panels: the room that is left decides which numbers fit.
     figure: Any = axes[0].figure
     bar = figure.colorbar(ScalarMappable(norm, cmap), ax=list(axes), extend=extend, aspect=25)
     if isinstance(norm, LogNorm):
         style.round_ticks(bar.ax.yaxis)
-    bar.set_label("\n".join([captions.metric_label(metric), limits]).strip())
+    bar.set_label("\n".join([WORDS[metric], limits]).strip())
     layout.arrange(figure)
-    panels = [Panel(ax, rows, *settings, scales) for ax, rows in zip(axes, parts, strict=True)]
+    panels = [Panel(ax, rows, x, y, scales) for ax, rows in zip(axes, parts, strict=True)]
     for panel in panels:
         panel.draw(metric, norm, cmap)
-    for which, name, scale in zip("xy", settings, scales, strict=True):
+    for which, name, scale in zip("xy", (x, y), scales, strict=True):
         if not any(panel.sparse for panel in panels):
             layout.ticks(axes[0], which, name, scale)
         elif scale.log:
             style.round_ticks(axes[0].xaxis if which == "x" else axes[0].yaxis)
 
 
-class _Colours(NamedTuple):
-    """How values become colours: ``extend`` says which end of the bar has an arrow, ``limits``
-    what a reader has to know of its ends."""
-
-    norm: Normalize
-    cmap: str = style.SEQUENTIAL
-    extend: str = "neither"
-    limits: str = ""
-
-
-def _colours(table: pd.DataFrame, metric: str) -> _Colours:
+def _colours(table: pd.DataFrame, metric: str) -> tuple[Normalize, str, str]:
+    """How values become colours, which end of the bar has an arrow, and what a reader has to
+    know of its ends."""
     values = table[mean_column(QUANTITIES[metric])].to_numpy(float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if metric.startswith(GAIN):
         limit = max(np.ceil(max(-low, high) * 20 - 1e-9) / 20, 0.05)
-        return _Colours(Normalize(-limit, limit), style.DIVERGING, limits="over the static loss")
+        return Normalize(-limit, limit), "neither", "over the static loss"
     if not metric.endswith("accuracy"):
         if 0 < low < high / 10:
-            return _Colours(LogNorm(low, high), limits="(log scale)")
-        return _Colours(Normalize(low, high if high > low else low + 1))
-    classes = _classes(table)
+            return LogNorm(low, high), "neither", "(log scale)"
+        return Normalize(low, high if high > low else low + 1), "neither", ""
+    # The most classes of a cell's dataset; NaN where it is not known.
+    of_dataset = {name: getattr(kind, "classes", np.nan) for name, kind in DATASETS.items()}
+    known = table["dataset"].map(of_dataset)
+    classes = float(table.get("dataset.classes", known).fillna(known).max())
     bottom, chance = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
     # From chance, so that figures compare; from the data where all would be one colour.
     above = values[values >= bottom]
     if len(above) and 1 - above.min() < 0.4 * (1 - bottom):
         bottom, chance = max(bottom, np.floor(above.min() * 20 - 1e-9) / 20), ""
     extend = "min" if low < bottom - 1e-9 else "neither"
-    limits = f"(colours from {chance}{bottom:.2f} to 1)"
-    return _Colours(Normalize(bottom, 1), extend=extend, limits=limits)
-
-
-def _classes(table: pd.DataFrame) -> float:
-    """The most classes of a cell's dataset; NaN where it is not known."""
-    of_dataset = {name: getattr(kind, "classes", np.nan) for name, kind in DATASETS.items()}
-    known = table["dataset"].map(of_dataset)
-    return float(table.get("dataset.classes", known).fillna(known).max())
+    return Normalize(bottom, 1), extend, f"(colours from {chance}{bottom:.2f} to 1)"

@@ -22,7 +22,7 @@ styled = mpl.rc_context(SHEET)
 """Decorator of all functions that draw: inside them the style sheet holds."""
 
 SMALL = 7.5  # points: text in cells, and ticks of small panels
-INK, MISSING, HATCH = SHEET["text.color"], "0.93", "0.72"
+INK, MISSING = SHEET["text.color"], "0.93"
 SEQUENTIAL, DIVERGING = "viridis", "RdBu"
 COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 
@@ -51,25 +51,18 @@ def save_all(
 def title(drawn: Axes | Figure, text: str, facts: str = "") -> Figure:
     """Put a bold title and what the figure's data have in common at its top left.
 
-    Args:
-        drawn: a figure with constrained layout, or axes of one.
-        text: the title, one line.
-        facts: smaller text below it, wrapped to the figure's width.
-
-    Returns:
-        The figure.
+    ``drawn`` is a figure with constrained layout, or axes of one; that figure is returned. The
+    ``text`` is one line, and ``facts`` smaller text below it, wrapped to the figure's width.
     """
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     assert isinstance(figure, Figure)
     width, height = figure.get_size_inches()
-    wrapped = [textwrap.fill(line, int(width * 13)) for line in facts.splitlines()]
-    facts = "\n".join(wrapped)
-    lines = facts.count("\n") + 1 if facts else 0
+    lines = [part for line in facts.splitlines() for part in textwrap.wrap(line, int(width * 13))]
     left = 0.08 / width
     figure.suptitle(text, x=left, y=1 - 0.08 / height, ha="left").set_in_layout(False)
-    figure.text(left, 1 - 0.31 / height, facts, va="top")
+    figure.text(left, 1 - 0.31 / height, "\n".join(lines), va="top")
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
-        engine.set(rect=(0, 0, 1, 1 - (0.42 + 0.15 * lines) / height))
+        engine.set(rect=(0, 0, 1, 1 - (0.42 + 0.15 * len(lines)) / height))
     return figure
 
 

@@ -1,6 +1,6 @@
 """One run in time, after the paper's figure 4: weights, loss, accuracy and curvature."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,27 +14,13 @@ from dynsweep.figures import style
 
 MOST_CYCLES = 40  # marked by lines
 MANY = 5000  # points: pixels instead of lines in a PDF
-BLUE, ORANGE = style.COLOURS[:2]
 
 
-@dataclass(frozen=True)
-class Curve:
-    """One column in a row of panels; no text, no legend entry."""
-
-    column: str
-    colour: str
-    text: str = ""
-    linewidth: float = 0.9
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of panels: its axis label, and what it shows."""
+class Row(NamedTuple):
+    """One row of panels: its axis label, and the columns it shows with their legend's texts."""
 
     label: str
-    curves: tuple[Curve, ...]
-    change: bool = False  # around zero; neighbours far apart are not joined
-    curvature: bool = False  # on a log axis, with its threshold
+    curves: dict[str, str]
 
 
 @style.styled
@@ -64,15 +50,17 @@ def trajectory(
     rows = present(run)
     if not rows:
         raise ValueError("nothing recorded that could be drawn")
-    run = run.sort_values("step")
+    run = run.sort_values("step").dropna(axis="columns", how="all")
     whole = (float(run["step"].iloc[0]), float(run["step"].iloc[-1]))
     spans = [whole, zoom] if zoom else [whole]
     figure = figure or Figure(figsize=(3.9 * len(spans) + 2.4, 1.3 * len(rows) + 1.1))
     axes = figure.subplots(len(rows), len(spans), sharex="col", squeeze=False)
     for row, line in zip(rows, axes, strict=True):
         for span, ax in zip(spans, line, strict=True):
-            _draw_row(ax, run, row, span, lr)
-            _draw_cycles(ax, span, period)
+            _draw_row(ax, run[run["step"].between(*span)], row.curves, lr)
+            if period and (span[1] - span[0]) / period <= MOST_CYCLES:
+                for start in np.arange(np.ceil(span[0] / period) * period, span[1] + 1, period):
+                    ax.axvline(start, color="0.75", linewidth=0.6, zorder=0.5)
             if zoom and span is whole:
                 ax.axvspan(*zoom, color="0.88", linewidth=0, zorder=0)
         line[0].set_ylabel(row.label, fontsize="medium")
@@ -87,35 +75,22 @@ def trajectory(
 
 def present(run: pd.DataFrame) -> list[Row]:
     """The rows, from the top, of which something was recorded."""
-    classes = sum(str(name).removeprefix("weight_").isdigit() for name in run)
-    weights = [
-        # Weights coincide most of the time: later ones are thinner.
-        Curve(f"weight_{i}", style.COLOURS[i % 8], f"class {i}", 0.9 + 0.8 * (classes - 1 - i))
-        for i in range(classes)
-    ]
-    accuracies = (
-        Curve("train_accuracy", BLUE, "training"),
-        Curve("validation_accuracy", ORANGE, "validation"),
-    )
-    by_class = [
-        Curve(f"train_accuracy_{i}", style.COLOURS[i % 8], f"class {i}") for i in range(classes)
-    ]
-    hessian = (
-        Curve("sharpness", BLUE, "of F(t)"),
-        Curve("static_sharpness", ORANGE, "of the static loss"),
-    )
+    classes = range(sum(str(name).removeprefix("weight_").isdigit() for name in run))
+    hessian = {"sharpness": "of F(t)", "static_sharpness": "of the static loss"}
     rows = [
-        Row("class weight\n$G_i(t)$", tuple(weights)),
-        Row("loss\n$F(W_t, t)$", (Curve("loss", BLUE),)),
-        Row("change of loss\n$F(t) - F(t-1)$", (Curve("loss_change", BLUE),), change=True),
-        Row("accuracy", accuracies),
-        Row("training accuracy\nof each class", tuple(by_class)),
-        Row("largest Hessian\neigenvalue", hessian, curvature=True),
-        Row("largest NTK\neigenvalue", (Curve("ntk", BLUE),)),
+        Row("class weight\n$G_i(t)$", {f"weight_{i}": f"class {i}" for i in classes}),
+        Row("loss\n$F(W_t, t)$", {"loss": "_"}),
+        Row("change of loss\n$F(t) - F(t-1)$", {"loss_change": "_"}),
+        Row("accuracy", {"train_accuracy": "training", "validation_accuracy": "validation"}),
+        Row(
+            "training accuracy\nof each class",
+            {f"train_accuracy_{i}": f"class {i}" for i in classes},
+        ),
+        Row("largest Hessian\neigenvalue", hessian),
+        Row("largest NTK\neigenvalue", {"ntk": "_"}),
     ]
-    recorded = {str(name) for name in run.columns[run.notna().any()]}
-    kept = [replace(r, curves=tuple(c for c in r.curves if c.column in recorded)) for r in rows]
-    return [row for row in kept if row.curves]
+    recorded = set(run.columns[run.notna().any()])
+    return [row for row in rows if not recorded.isdisjoint(row.curves)]
 
 
 def broken(
@@ -129,32 +104,28 @@ def broken(
     return np.insert(step, holes, np.nan), np.insert(values, holes, np.nan)
 
 
-def _draw_row(ax: Axes, run: pd.DataFrame, row: Row, span: tuple[float, float], lr: float) -> None:
-    shown = run[run["step"].between(*span)]
-    if row.change:
+def _draw_row(ax: Axes, shown: pd.DataFrame, curves: dict[str, str], lr: float) -> None:
+    if "loss_change" in curves:
         ax.axhline(0, color="0.6", linewidth=0.6)
-    for curve in row.curves:
-        part = shown[["step", curve.column]].dropna()
-        if row.curvature:
-            part = part[part[curve.column] > 0]
-        x, y = part["step"].to_numpy(float), part[curve.column].to_numpy(float)
-        if row.change:
+    for index, (column, text) in enumerate(curves.items()):
+        if column not in shown:
+            continue
+        part = shown[["step", column]].dropna()
+        if "sharpness" in curves:
+            part = part[part[column] > 0]
+        x, y = part["step"].to_numpy(float), part[column].to_numpy(float)
+        if column == "loss_change":
             x, y = broken(x, y)
+        # Class weights coincide most of the time: later ones are thinner.
+        thicker = 0.8 * (len(curves) - 1 - index) if column.startswith("weight_") else 0
         ax.plot(
-            x, y, color=curve.colour, linewidth=curve.linewidth, label=curve.text or "_",
+            x, y, color=style.COLOURS[index % 8], linewidth=0.9 + thicker, label=text,
             rasterized=len(x) > MANY,
         )  # fmt: skip
-    if row.curvature:
+    if "sharpness" in curves:
         label = f"2/lr = {labels.number(2 / lr)}"
         ax.axhline(2 / lr, color=style.INK, linewidth=1, linestyle="--", label=label)
         ax.set_yscale("log")
         style.round_ticks(ax.yaxis)
     else:
         ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-
-
-def _draw_cycles(ax: Axes, span: tuple[float, float], period: float | None) -> None:
-    """Thin lines where a cycle starts."""
-    if period and (span[1] - span[0]) / period <= MOST_CYCLES:
-        for start in np.arange(np.ceil(span[0] / period) * period, span[1] + 1, period):
-            ax.axvline(start, color="0.75", linewidth=0.6, zorder=0.5)

@@ -1,15 +1,64 @@
-"""Curvature at which gradient descent starts to bounce, over learning rate and width."""
+"""Bouncing against curvature: of one run over its sharpness, and where it starts in many."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from dynsweep.config import labels
-from dynsweep.curvature.threshold import fit_power
+from dynsweep.curvature.threshold import fit_power, known_sharpness
 from dynsweep.figures import style
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHED: dict[str, Any] = {"color": style.INK, "linewidth": 1, "linestyle": "--"}
+
+
+@style.styled
+def bifurcation(
+    run: pd.DataFrame, lr: float, *, period: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draw a point per recorded step: one branch below 2 / lr, two where the loss bounces.
+
+    Args:
+        run: a row per recorded step with ``step``, ``loss_change`` and ``sharpness``; between
+            the steps where the sharpness is known it is interpolated, elsewhere there is no point.
+        lr: learning rate; 2 / lr is marked.
+        period: T in steps; the colour is the time since the start of the cycle as a part of T,
+            or without it the time t.
+        ax: where to draw; axes of a new figure by default. The colour bar takes some of its room.
+
+    Raises:
+        ValueError: no step has a change of loss and a sharpness.
+    """
+    ax = ax if ax is not None else Figure().subplots()
+    run = run.sort_values("step")
+    step, change = run["step"].to_numpy(float), run["loss_change"].to_numpy(float)
+    time, value = known_sharpness(step, run["sharpness"])
+    shown = np.isfinite(change)
+    if len(time):
+        shown &= (time[0] <= step) & (step <= time[-1])
+    if not len(time) or not shown.any():
+        raise ValueError("no step with a change of loss and a sharpness")
+    ax.axhline(0, color="0.6", linewidth=0.6)
+    # Start and end of a cycle look different; without the yellow that vanishes on white.
+    cmap = ListedColormap(colormaps["plasma"](np.linspace(0, 0.86, 256)))
+    points = ax.scatter(
+        np.interp(step[shown], time, value), change[shown], s=5, linewidth=0, rasterized=True,
+        c=(step % period / period if period else step)[shown], cmap=cmap,
+        vmin=0 if period else None, vmax=1 if period else None,
+    )  # fmt: skip
+    ax.axvline(2 / lr, label=f"2/lr = {labels.number(2 / lr)}", **DASHED)
+    ax.legend(loc="upper left")
+    ax.set_xlabel("largest Hessian eigenvalue of F(t)")
+    ax.set_ylabel("change of loss $F(t) - F(t-1)$")
+    figure: Any = ax.figure
+    time_label = "time within the cycle (part of T)" if period else "time t (steps)"
+    figure.colorbar(points, ax=ax, aspect=25, label=time_label)
+    return ax
 
 
 @style.styled
@@ -42,8 +91,8 @@ def threshold(onsets: pd.DataFrame, facts: str = "", *, figure: Figure | None = 
     for ax in right:
         _draw_onsets(ax, onsets, "width", "lr")
         for lr, colour, _ in _looks(onsets["lr"]):
-            ax.axhline(2 / lr, color=colour, linewidth=1, linestyle="--")
-        ax.plot([], [], color=style.INK, linewidth=1, linestyle="--", label="2/lr")
+            ax.axhline(2 / lr, **DASHED | {"color": colour})
+        ax.plot([], [], label="2/lr", **DASHED)
         # Lines of 2 / lr cross the whole panel.
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1.02), fontsize=style.SMALL)
     style.round_ticks(left.yaxis)
@@ -76,7 +125,7 @@ def _looks(values: pd.Series) -> list[tuple[float, str, str]]:
 def _draw_law(ax: Axes, onsets: pd.DataFrame) -> None:
     """2 / lr, and the power law of the points if there are several learning rates."""
     lr = np.array(ax.get_xlim())
-    ax.plot(lr, 2 / lr, color=style.INK, linewidth=1, linestyle="--", label="2/lr")
+    ax.plot(lr, 2 / lr, label="2/lr", **DASHED)
     law = fit_power(onsets["lr"], onsets["sharpness"])
     if np.isfinite(law.exponent):
         exponent = f"{law.exponent:.3f}".replace("-", "−")  # noqa: RUF001
