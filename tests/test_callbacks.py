@@ -13,8 +13,7 @@ import pytest
 from conftest import ENVIRONMENT
 
 from dynsweep.analysis.frame import load_frame
-from dynsweep.store import METRICS
-from dynsweep.store.trajectories import load_trajectories
+from dynsweep.store import METRICS, load_trajectories
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 # What was read of a run: settings, and values by step of every quantity.

@@ -9,10 +9,16 @@ batch stand beside it in one ``DIR/weights/*.npz``, and what was recorded along 
 records that mention them.
 """
 
-from dynsweep.store.paths import SweepPaths as SweepPaths
-from dynsweep.store.reading import latest as latest
-from dynsweep.store.reading import read as read
-from dynsweep.store.reading import supersedes as supersedes
+from dynsweep.store.arrays import WEIGHTS as WEIGHTS
+from dynsweep.store.arrays import Columns as Columns
+from dynsweep.store.arrays import Trajectory as Trajectory
+from dynsweep.store.arrays import load_snapshots as load_snapshots
+from dynsweep.store.arrays import load_trajectories as load_trajectories
+from dynsweep.store.arrays import load_weights as load_weights
+from dynsweep.store.arrays import write_snapshots as write_snapshots
+from dynsweep.store.arrays import write_trajectory as write_trajectory
+from dynsweep.store.arrays import write_weights as write_weights
+from dynsweep.store.files import SweepPaths as SweepPaths
 from dynsweep.store.records import COMPLETED as COMPLETED
 from dynsweep.store.records import DIVERGED as DIVERGED
 from dynsweep.store.records import FAILED as FAILED
@@ -21,12 +27,6 @@ from dynsweep.store.records import METRICS as METRICS
 from dynsweep.store.records import STATUSES as STATUSES
 from dynsweep.store.records import Record as Record
 from dynsweep.store.records import Store as Store
-from dynsweep.store.trajectory import WEIGHTS as WEIGHTS
-from dynsweep.store.trajectory import Columns as Columns
-from dynsweep.store.trajectory import Trajectory as Trajectory
-from dynsweep.store.trajectory import load_trajectories as load_trajectories
-from dynsweep.store.trajectory import write_trajectory as write_trajectory
-from dynsweep.store.weights import load_snapshots as load_snapshots
-from dynsweep.store.weights import load_weights as load_weights
-from dynsweep.store.weights import write_snapshots as write_snapshots
-from dynsweep.store.weights import write_weights as write_weights
+from dynsweep.store.records import latest as latest
+from dynsweep.store.records import read as read
+from dynsweep.store.records import supersedes as supersedes

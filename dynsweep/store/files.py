@@ -1,10 +1,31 @@
-"""Files that are replaced as a whole."""
+"""Where everything of a sweep stands, and files that are replaced as a whole."""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+class SweepPaths:
+    """The folders and files of one sweep directory; none need exist."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = root = Path(directory)
+        self.runs = root / "runs"  # records, a file for each process that wrote any
+        self.weights = root / "weights"  # final ones, a file for each batch
+        self.trajectories = root / "trajectories"  # what was observed, a file for each batch
+        self.snapshots = root / "snapshots"  # weights along runs, a file for each batch
+        self.checkpoints = root / "checkpoints"  # states of batches in flight
+        self.tasks = root / "tasks"  # shards and what their workers say, a folder for each launch
+        self.multirun = root / "multirun.yaml"  # Hydra's record of the command
+        self.results = root / "results.csv"  # the table of runs
+        self.cells = root / "cells.csv"  # the table of cells
+        self.report = root / "report.html"
+
+    def records(self, label: str = "") -> list[Path]:
+        """The files of records; with a ``label``, of the writers that bear it."""
+        return sorted(self.runs.glob(f"{label}*.jsonl"))
 
 
 @contextmanager

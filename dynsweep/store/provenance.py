@@ -1,6 +1,7 @@
 """What runs were made with: the versions of what computes, and the processor."""
 
 import platform
+import re
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -27,9 +28,6 @@ def hardware(device: str) -> str:
         import torch
 
         return str(torch.cuda.get_device_name(device))
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    facts = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*: (.+)", facts.read_text() if facts.exists() else "")
+    return name[1].strip() if name else platform.processor() or platform.machine()

@@ -1,19 +1,20 @@
-"""The writer of the store: run records of a sweep directory, append-only and crash-safe."""
+"""Records of runs: their writer, append-only and crash-safe, and their readers."""
 
 import json
 import math
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from dynsweep.config.run import digest, distinguishing, identity
+from dynsweep.errors import DynsweepError
 from dynsweep.metrics import COLUMNS
-from dynsweep.store.files import replacing, sync
-from dynsweep.store.paths import SweepPaths
+from dynsweep.store.files import SweepPaths, replacing, sync
 
 COMPLETED, DIVERGED, FAILED = "completed", "diverged", "failed"
 STATUSES = (COMPLETED, DIVERGED, FAILED)
@@ -62,9 +63,8 @@ class Store:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         host = socket.gethostname().split(".")[0]
         self.name = f"{label}{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.started = False
-        self._file: int | None = None
-        self._files = 0
+        self._file: BinaryIO | None = None
+        self._attached = 0
 
     def append(self, records: Sequence[Record], shared: Mapping[str, Any]) -> None:
         """Add the records of one batch; they are on disk when this returns.
@@ -74,26 +74,21 @@ class Store:
             shared: facts that hold for all of them, such as engine, device and software, and
                 the names of the batch's files.
         """
-        if not records:
-            return
-        common = _common([record.config for record in records])
+        common, own = split([record.config for record in records])
         lines: list[dict[str, Any]] = [{"batch": {"format": FORMAT, **shared, "config": common}}]
-        for record in records:
-            own = {key: value for key, value in record.config.items() if key not in common}
+        for record, config in zip(records, own, strict=True):
             metrics = {k: v if math.isfinite(v) else None for k, v in record.metrics.items()}
-            lines.append(
-                {
-                    "id": record.id,
-                    "number": record.number,
-                    "status": record.status,
-                    **metrics,
-                    "seconds": round(record.seconds, 6),
-                    "error": record.error,
-                    "config": own,
-                    "overrides": record.overrides,
-                }
-            )
-        self._write("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+            line = {**vars(record), **metrics, "config": config}
+            del line["metrics"]
+            lines.append(line | {"seconds": round(record.seconds, 6)})
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        if self._file is None:
+            self.paths.runs.mkdir(parents=True, exist_ok=True)
+            self._file = (self.paths.runs / f"{self.name}.jsonl").open("xb")
+            sync(self.paths.runs)
+        self._file.write(text.encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
     def attach(self, place: Path, suffix: str, write: Callable[[BinaryIO], None]) -> str:
         """Put a file of the batch into a folder of the sweep; whole or not at all.
@@ -101,33 +96,84 @@ class Store:
         Do so before the records that mention it are appended. Returns the file's name.
         """
         place.mkdir(parents=True, exist_ok=True)
-        self._files += 1
-        path = place / f"{self.name}-{self._files}{suffix}"
+        self._attached += 1
+        path = place / f"{self.name}-{self._attached}{suffix}"
         with replacing(path, durable=True) as partial, partial.open("wb") as file:
             write(file)
         return path.name
 
-    def _write(self, text: str) -> None:
-        if self._file is None:
-            folder = self.paths.runs
-            folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-            self._file = os.open(folder / f"{self.name}.jsonl", flags, 0o644)
-            self.started = True
-            sync(folder)
-        left = memoryview(text.encode())
-        while left:
-            left = left[os.write(self._file, left) :]
-        os.fsync(self._file)
-
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
 
-def _common(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    def everywhere(key: str, value: Any) -> bool:
-        return all(key in config and config[key] == value for config in configs)
+def split(
+    configs: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings that are equal in all configs, and what is left of each."""
+    first, *others = configs
+    common = {
+        name: value
+        for name, value in first.items()
+        if all(name in config and config[name] == value for config in others)
+    }
+    return common, [{k: v for k, v in config.items() if k not in common} for config in configs]
 
-    return {key: value for key, value in configs[0].items() if everywhere(key, value)}
+
+def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
+    """All records of a sweep directory, as written: a run may occur more than once.
+
+    Args:
+        directory: of the sweep.
+        label: only of the writers that bear it.
+
+    Yields:
+        One dict per record: its own fields, its batch's shared ones, ``config`` with all settings
+        by dotted name, and ``identity``, which follows from the config under the present rule,
+        whatever rule the record's ``id`` is of; files of the batch know the run by ``id``. Metrics
+        that were not finite are ``None``.
+
+    Raises:
+        DynsweepError: a file is of a later format.
+    """
+    for path in SweepPaths(directory).records(label):
+        head: dict[str, Any] = {}
+        shared: dict[str, Any] | None = None
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break  # the writer was killed here
+                entry = json.loads(line)
+                if "batch" in entry:
+                    head = entry["batch"]
+                    if head.get("format", 1) > FORMAT:
+                        raise DynsweepError(
+                            f"{path}: of format {head['format']}, written by a newer dynsweep; "
+                            f"this one reads up to {FORMAT}"
+                        )
+                    # Of most records' identity only the varied settings are looked at one by one.
+                    named = {"dataset.name", "model.name"} <= head["config"].keys()
+                    shared = distinguishing(head["config"], head["config"]) if named else None
+                    continue
+                config = {**head["config"], **entry["config"]}
+                if shared is None:
+                    known = identity(config)
+                else:
+                    known = digest({**shared, **distinguishing(entry["config"], config)})
+                yield {**head, **entry, "config": config, "identity": known}
+
+
+def latest(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]]:
+    """Of every run the record that counts, by identity: its latest finished one, or its latest."""
+    records: dict[str, dict[str, Any]] = {}
+    for entry in read(directory, label):
+        held = records.get(entry["identity"])
+        if held is None or supersedes(entry["status"], held["status"]):
+            records[entry["identity"]] = entry
+    return records
+
+
+def supersedes(status: str, earlier: str) -> bool:
+    """Whether a record counts instead of an earlier one of the same run, by their statuses."""
+    return status in FINISHED or earlier not in FINISHED

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dynsweep.config import Run, RunConfig, replaced
+from dynsweep.config import Run, replaced
 from dynsweep.config.run import settings_of
 from dynsweep.errors import RunFailed
 from dynsweep.store import FAILED, FINISHED, latest
@@ -50,36 +50,32 @@ class Outcomes:
     def results(self) -> list[Any]:
         """For each run its ``objective`` (see :class:`RunConfig`; NaN where it is not finite), a
         :class:`RunFailed`, or ``None`` if nothing is known of it."""
-        found = zip(self.identities, self.runs, strict=True)
-        return [_result(self._records.get(identity), run) for identity, run in found]
-
-
-def _result(record: Mapping[str, Any] | None, run: Run) -> Any:
-    if record is None:
-        return None
-    if record["status"] == FAILED:
-        return RunFailed(record["error"])
-    value = record[run.settings.objective]
-    return float("nan") if value is None else value
+        results: list[Any] = []
+        for identity, run in zip(self.identities, self.runs, strict=True):
+            record = self._records.get(identity)
+            if record is None:
+                results.append(None)
+            elif record["status"] == FAILED:
+                results.append(RunFailed(record["error"]))
+            else:
+                value = record[run.settings.objective]
+                results.append(float("nan") if value is None else value)
+        return results
 
 
 def twins(runs: Sequence[Run], positions: Sequence[int]) -> dict[int, list[int]]:
-    """Positions by the position of the run that stands for them, itself the first.
+    """Positions by that of their leader, itself the first: the one to train, for all of them.
 
-    The static loss is the same whatever its period: a grid trains it once for each seed.
+    Twins differ in nothing that has an effect. The static loss is the same whatever its period: a
+    grid trains it once for each seed.
     """
     leaders: dict[str, int] = {}
     groups: dict[int, list[int]] = {}
     for position in positions:
-        leader = leaders.setdefault(_outcome(runs[position].settings), position)
-        groups.setdefault(leader, []).append(position)
+        settings = runs[position].settings
+        if settings.loss.amplitude == 1:
+            declarations = settings_of(settings.dataset.name, settings.model.name)
+            neutral = {name: one.default for name, one in declarations.items() if one.dynamical}
+            settings = replaced(settings, neutral)
+        groups.setdefault(leaders.setdefault(settings.identity(), position), []).append(position)
     return groups
-
-
-def _outcome(settings: RunConfig) -> str:
-    """Equal for runs whose settings differ in nothing that has an effect."""
-    if settings.loss.amplitude != 1:
-        return settings.identity()
-    declarations = settings_of(settings.dataset.name, settings.model.name)
-    neutral = {name: one.default for name, one in declarations.items() if one.dynamical}
-    return replaced(settings, neutral).identity()

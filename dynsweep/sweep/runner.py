@@ -5,24 +5,34 @@ sweep of one.
 """
 
 import logging
-import sys
-import traceback
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dynsweep.config import Run
+from dynsweep.config import Run, flatten
 from dynsweep.data import load
 from dynsweep.engines import Engine, choose, group
 from dynsweep.engines.batches import Batch, total_steps
 from dynsweep.engines.devices import resolve_device
 from dynsweep.errors import ConfigError
-from dynsweep.store import Store
+from dynsweep.store import (
+    COMPLETED,
+    DIVERGED,
+    FAILED,
+    METRICS,
+    WEIGHTS,
+    Record,
+    Store,
+    write_snapshots,
+    write_trajectory,
+    write_weights,
+)
+from dynsweep.store.provenance import hardware, software
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
-from dynsweep.sweep.recording import Recorder
 from dynsweep.training.checkpoints import Checkpoint
-from dynsweep.training.driver import train
+from dynsweep.training.driver import Outcome, train
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +40,8 @@ log = logging.getLogger(__name__)
 def check(runs: Sequence[Run], here: bool = True) -> None:
     """Raise :class:`ConfigError` for the first setting out of range, or that cannot be had.
 
-    Args:
-        runs: a grid.
-        here: whether it will be trained on a machine like this one; else CUDA is taken on trust.
+    Where the grid is not to be trained on a machine like this one (``here``), CUDA is taken on
+    trust.
     """
     for run in runs:
         run.settings.check()
@@ -77,28 +86,30 @@ def run_sweep(
 
 
 class _Sweep:
+    """One call of :func:`run_sweep`. Runs go by their positions in the grid; a batch holds the
+    leaders of twins, see :func:`~dynsweep.sweep.outcomes.twins`."""
+
     def __init__(
         self, runs: Sequence[Run], directory: str | Path, label: str, stop: Callable[[], bool]
     ) -> None:
-        self.runs, self.directory, self.label, self.stop = runs, directory, label, stop
+        self.runs, self.stop = runs, stop
         self.outcomes = Outcomes(runs, directory, label)
         self.store = Store(directory, label)
         self.twins: dict[int, list[int]] = {}
-        self.recorder = Recorder(runs, self.outcomes, self.store, self.twins)
-        self._fitting = sys.maxsize  # runs together, as far as memory was found short
-        self._writers = self._count_writers()
+        self._writers = self._other_writers()
 
-    def _count_writers(self) -> int:
-        return len(self.store.paths.records(self.label))
+    def _other_writers(self) -> int:
+        files = self.store.paths.records(self.outcomes.label)
+        return sum(path.stem != self.store.name for path in files)
 
     def train_missing(self, progress: Callable[[int], Progress]) -> None:
         todo = self.outcomes.missing()
-        held = len(self.runs) - len(todo)
+        held, directory = len(self.runs) - len(todo), self.outcomes.directory
         if held:
-            log.info("%d of %d runs are in %s already", held, len(self.runs), self.directory)
+            log.info("%d of %d runs are in %s already", held, len(self.runs), directory)
         if not todo:
             return
-        self.twins.update(twins(self.runs, todo))
+        self.twins = twins(self.runs, todo)
         leaders = list(self.twins)
         try:
             with progress(len(todo)) as counter:
@@ -111,43 +122,36 @@ class _Sweep:
         first = self.runs[waiting[0]].settings
         device = resolve_device(first.device)
         engine = choose(first, device)
-        size = first.engine.batch_size or engine.batch_size(first, device)
+        # How many train together; less once memory was found short.
+        self._size = first.engine.batch_size or engine.batch_size(first, device)
         log.info(
             "Training %d %s (%s, width %d, %d steps): %s engine on %s, up to %d together",
             len(waiting), "runs" if len(waiting) > 1 else "run", first.model.name,
-            first.model.width, total_steps(first), engine.name, device, size,
+            first.model.width, total_steps(first), engine.name, device, self._size,
         )  # fmt: skip
-        self._fitting = size
         while waiting:
             # Another process may work on the same directory: what it has finished is not missing.
-            if self._count_writers() > self._writers + self.store.started:
+            if self._other_writers() > self._writers:
                 self.outcomes.refresh()
-                waiting = self._still_missing(waiting, progress)
-            batch, waiting = waiting[: self._fitting], waiting[self._fitting :]
-            self._isolate(batch, engine, device, progress)
-
-    def _still_missing(self, leaders: list[int], progress: Progress) -> list[int]:
-        waiting = []
-        for leader in leaders:
-            missing = self.outcomes.missing(self.twins[leader])
-            progress.advance(len(self.twins[leader]) - len(missing))
-            if missing:
-                self.twins[leader] = missing
-                waiting.append(leader)
-        return waiting
+                for leader in waiting:
+                    missing = self.outcomes.missing(self.twins[leader])
+                    progress.advance(len(self.twins[leader]) - len(missing))
+                    self.twins[leader] = missing
+                waiting = [leader for leader in waiting if self.twins[leader]]
+            batch, waiting = waiting[: self._size], waiting[self._size :]
+            if batch:
+                self._isolate(batch, engine, device, progress)
 
     def _isolate(
         self, leaders: list[int], engine: Engine, device: str, progress: Progress
     ) -> None:
         """Train a batch; if it raises, its halves, down to the run that is to blame."""
-        if not leaders:
-            return
         batch = Batch(tuple(self.runs[leader].settings for leader in leaders))
         ids = [self.outcomes.identities[leader] for leader in leaders]
         minutes = batch.first.checkpoint_minutes
         checkpoint = Checkpoint(self.store.paths.checkpoints, ids, engine.name, minutes)
         count = sum(len(self.twins[leader]) for leader in leaders)
-        trained, reason = 0.0, ""
+        half, trained, reason = len(leaders) // 2, 0.0, ""
 
         def on_steps(steps: int) -> None:
             nonlocal trained
@@ -159,24 +163,64 @@ class _Sweep:
         except Exception as error:
             # Only its text is kept: its traceback holds the memory of the batch.
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            log.debug("%s", traceback.format_exc())
-            if _out_of_memory(error):
-                self._fitting = min(self._fitting, max(1, len(leaders) // 2))
+            log.debug("Training raised", exc_info=True)
+            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                self._size = min(self._size, max(1, half))
         if not reason:
+            self._completed(leaders, outcome, engine, device)
+        elif not half:
+            self._failed(leaders[0], reason, engine, device)
+        checkpoint.remove()
+        if not (reason and half):
             progress.advance(count - trained)
-            self.recorder.completed(leaders, outcome, engine.name, device)
-            checkpoint.remove()
             return
         progress.advance(-trained)
-        checkpoint.remove()
-        if len(leaders) == 1:
-            self.recorder.failed(leaders[0], reason, engine.name, device)
-            progress.advance(count)
-            return
-        half = len(leaders) // 2
-        self._isolate(leaders[:half], engine, device, progress)
-        self._isolate(leaders[half:], engine, device, progress)
+        for part in (leaders[:half], leaders[half:]):
+            self._isolate(part, engine, device, progress)
 
+    def _completed(
+        self, leaders: Sequence[int], outcome: Outcome, engine: Engine, device: str
+    ) -> None:
+        """Record a batch that was trained to its end; its files before its records."""
+        rows = [row for row, leader in enumerate(leaders) for _ in self.twins[leader]]
+        positions = [position for leader in leaders for position in self.twins[leader]]
+        records = [
+            self._record(
+                position,
+                DIVERGED if outcome.diverged[row] else COMPLETED,
+                metrics={name: float(outcome.metrics[name][row]) for name in METRICS},
+                seconds=outcome.seconds / len(positions),
+            )
+            for row, position in zip(rows, positions, strict=True)
+        ]
+        ids, files, paths = [record.id for record in records], {}, self.store.paths
+        if self.runs[positions[0]].settings.save_weights:
+            weights = {name: values[rows] for name, values in outcome.weights.items()}
+            write = write_weights(ids, weights)
+            files["weights"] = self.store.attach(paths.weights, ".npz", write)
+        trajectory = outcome.trajectory.of_runs(rows)
+        if any(name.startswith(WEIGHTS) for name in trajectory.names):
+            write = write_snapshots(ids, trajectory)
+            files["snapshots"] = self.store.attach(paths.snapshots, ".npz", write)
+        if any(not name.startswith(WEIGHTS) for name in trajectory.names):
+            write = write_trajectory(ids, trajectory)
+            files["trajectory"] = self.store.attach(paths.trajectories, ".csv.gz", write)
+        self._append(positions, records, engine=engine.name, device=device, **files)
 
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    def _failed(self, leader: int, reason: str, engine: Engine, device: str) -> None:
+        records = [self._record(twin, FAILED, error=reason) for twin in self.twins[leader]]
+        for record in records:
+            log.error("Run %d failed: %s", record.number, reason)
+        self._append(self.twins[leader], records, engine=engine.name, device=device)
+
+    def _record(self, position: int, status: str, **outcome: Any) -> Record:
+        run, identity = self.runs[position], self.outcomes.identities[position]
+        config = flatten(run.settings)
+        return Record(identity, run.number, run.overrides, config, status, **outcome)
+
+    def _append(self, positions: Sequence[int], records: list[Record], **shared: str) -> None:
+        shared["hardware"], shared["software"] = hardware(shared["device"]), software()
+        shared["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self.store.append(records, shared)
+        for position, record in zip(positions, records, strict=True):
+            self.outcomes.add(position, vars(record) | record.metrics)

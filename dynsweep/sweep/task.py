@@ -61,12 +61,7 @@ class Task:
             raise Stop(1 if isinstance(error, RunFailed) else 2, error) from None
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
-        """Raise :class:`ConfigError` if any run has a setting out of range, or cannot be trained.
-
-        Args:
-            runs: the whole grid.
-            here: whether it is trained on a machine like this one.
-        """
+        """See :func:`dynsweep.sweep.runner.check`; ``runs`` are the whole grid."""
         from dynsweep.sweep.runner import check
 
         check(runs, here)

@@ -1,0 +1,156 @@
+"""Arrays of a batch: recorded along its training in memory, and what stands in files of their own.
+
+Final weights, and those along the runs (snapshots), are npz files; what was observed is a
+compressed CSV.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dynsweep.store.files import SweepPaths
+from dynsweep.store.records import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Columns = dict[str, NDArray[Any]]
+Weights = dict[str, NDArray[np.floating]]
+WEIGHTS = "weights/"  # begins the names of recorded weights
+
+
+class Trajectory(Mapping[int, Columns]):
+    """Columns by step, each value of shape ``(runs, ...)``; steps are added in order.
+
+    Values are copied into few large arrays, which double when they are full. Many small ones that
+    stay, made between the large temporary ones of a measurement, would leave holes that the
+    allocator cannot fill.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, tuple[list[int], NDArray[Any]]] = {}
+        self._steps: dict[int, None] = {}
+
+    def add(self, step: int, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Record ``columns`` at a step later than all before."""
+        self._steps[step] = None
+        for name, value in columns.items():
+            if name not in self._columns:
+                self._columns[name] = [], np.zeros((16, *value.shape), dtype=value.dtype)
+            steps, values = self._columns[name]
+            if len(steps) == len(values):
+                values = np.concatenate([values, np.zeros_like(values)])
+                self._columns[name] = steps, values
+            values[len(steps)] = value
+            steps.append(step)
+
+    def column(self, name: str) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """The steps at which a quantity was recorded, and its values ``(steps, runs, ...)``."""
+        steps, values = self._columns[name]
+        return np.array(steps, dtype=np.int64), values[: len(steps)]
+
+    def of_runs(self, rows: Sequence[int]) -> Trajectory:
+        """The same of some runs, by their places on the runs axis; a run may occur twice."""
+        chosen = Trajectory()
+        chosen._steps = self._steps
+        for name, (steps, values) in self._columns.items():
+            chosen._columns[name] = steps, values[:, rows]
+        return chosen
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._columns)
+
+    def __getitem__(self, step: int) -> Columns:
+        if step not in self._steps:
+            raise KeyError(step)
+        columns: Columns = {}
+        for name, (steps, values) in self._columns.items():
+            place = bisect_left(steps, step)
+            if place < len(steps) and steps[place] == step:
+                columns[name] = values[place]
+        return columns
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def write_weights(ids: Sequence[str], weights: Mapping[str, Any]) -> Callable[[BinaryIO], None]:
+    """For :meth:`Store.attach`: arrays by name, first axis ``runs`` in the order of ``ids``."""
+    return lambda file: np.savez(file, ids=np.array(ids), **weights)
+
+
+def write_snapshots(ids: Sequence[str], trajectory: Trajectory) -> Callable[[BinaryIO], None]:
+    """For :meth:`Store.attach`: arrays ``(steps, runs, ...)`` by name, with ``steps``, ``ids``."""
+    names = [name for name in trajectory.names if name.startswith(WEIGHTS)]
+    arrays = {name.removeprefix(WEIGHTS): trajectory.column(name)[1] for name in names}
+    return write_weights(ids, {"steps": trajectory.column(names[0])[0], **arrays})
+
+
+def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[BinaryIO], None]:
+    """For :meth:`Store.attach`: columns by step, the runs of each in the order of ``ids``.
+
+    A quantity that was not recorded at a step is left empty there.
+    """
+    import pandas as pd
+
+    recorded = {n: trajectory.column(n) for n in trajectory.names if not n.startswith(WEIGHTS)}
+    steps = np.unique(np.concatenate([places for places, _ in recorded.values()]))
+    table = {"id": np.repeat(ids, len(steps)), "step": np.tile(steps, len(ids))}
+    for name, (places, values) in recorded.items():
+        spread = np.full((len(ids), len(steps)), np.nan)
+        spread[:, np.searchsorted(steps, places)] = values.T
+        table[name] = spread.ravel()
+    frame = pd.DataFrame(table)
+    return lambda file: frame.to_csv(file, index=False, compression="gzip", float_format="%.9g")
+
+
+def load_weights(directory: str | Path, file: str) -> dict[str, Weights]:
+    """Final weights of all runs of a batch, by the records' ``id``, laid out as ``Model.init``.
+
+    ``file`` is what the records of the batch have as ``weights``.
+    """
+    with np.load(SweepPaths(directory).weights / file) as arrays:
+        held = {name: arrays[name] for name in arrays.files if name != "ids"}
+        return {
+            run: {name: values[row] for name, values in held.items()}
+            for row, run in enumerate(arrays["ids"].tolist())
+        }
+
+
+def load_snapshots(directory: str | Path, file: str, run_id: str) -> dict[int, Weights]:
+    """The weights recorded along one run, by step.
+
+    ``file`` and ``run_id`` are what its record has as ``snapshots`` and ``id``.
+    """
+    with np.load(SweepPaths(directory).snapshots / file) as arrays:
+        row = arrays["ids"].tolist().index(run_id)
+        names = [name for name in arrays.files if name not in ("ids", "steps")]
+        held = {name: arrays[name][:, row] for name in names}
+        return {
+            int(step): {name: value[k] for name, value in held.items()}
+            for k, step in enumerate(arrays["steps"])
+        }
+
+
+def load_trajectories(directory: str | Path) -> pd.DataFrame:
+    """All recorded trajectories of a sweep directory: ``id``, ``step`` and what was observed.
+
+    ``id`` is that of ``results.csv``. A single file reads with ``pandas.read_csv``.
+    """
+    import pandas as pd
+
+    files = sorted(SweepPaths(directory).trajectories.glob("*.csv.gz"))
+    if not files:
+        return pd.DataFrame(columns=["id", "step", *METRICS])
+    whole = pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
+    return whole.drop_duplicates(["id", "step"], keep="last", ignore_index=True)
