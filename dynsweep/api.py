@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dynsweep.analysis import grid, select
-from dynsweep.analysis.columns import result_columns
-from dynsweep.analysis.errors import AnalysisError
+from dynsweep.analysis.columns import QUANTITIES, result_columns
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
+from dynsweep.errors import AnalysisError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ def load(*directories: str | PathLike[str]) -> pd.DataFrame:
 
     >>> load()
     Traceback (most recent call last):
-    dynsweep.analysis.errors.AnalysisError: load(): give at least one sweep directory
+    dynsweep.errors.AnalysisError: load(): give at least one sweep directory
     """
     if not directories:
         raise AnalysisError("load(): give at least one sweep directory")
@@ -78,7 +78,7 @@ def phase_diagram(
     >>> phase_diagram(results).get_xlabel()
     'period T (steps)'
     """
-    select.check_quantity(metric)
+    select.check(metric, QUANTITIES, "metric")
     if results.empty:
         raise AnalysisError("results: no runs")
     table = cells(results)

@@ -35,6 +35,28 @@ class ConfigError(DynsweepError, ValueError):
         return f"{self.setting}={self.value}: {self.allowed}"
 
 
+class AnalysisError(DynsweepError, ValueError):
+    """Something asked of records that they cannot give; its text is one line.
+
+    Args:
+        text: what is wrong, or what is allowed.
+        arguments: those at fault with their values, as in ``metric="recall"``.
+
+    >>> print(AnalysisError("must be one of lr, width", x="depth"))
+    x=depth: must be one of lr, width
+    """
+
+    prefix = ""  # of arguments' names: a command's are options
+
+    def __init__(self, text: str, **arguments: object) -> None:
+        super().__init__(text)
+        self.arguments = arguments
+
+    def __str__(self) -> str:
+        named = " ".join(f"{self.prefix}{name}={v}" for name, v in self.arguments.items())
+        return f"{named}: {self.args[0]}" if named else str(self.args[0])
+
+
 def no_such(name: str, known: Iterable[str], where: str = "") -> str:
     """What to say of a name that is not among ``known``."""
     names = list(known)

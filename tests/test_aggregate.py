@@ -15,11 +15,11 @@ import pytest
 from scipy import stats
 from sweeps import AMPLITUDES, PERIODS, plane, record, sweep, write
 
-from dynsweep.analysis.errors import AnalysisError
 from dynsweep.analysis.frame import load_frame
 from dynsweep.analysis.statistics import cells, corrected, paired_p_value
 from dynsweep.cli import aggregate_command as cli
 from dynsweep.cli.aggregate import aggregate
+from dynsweep.errors import AnalysisError
 
 FIRST = (
     "dataset,model,width,lr,period,amplitude,seed,status,train_accuracy,validation_accuracy,"

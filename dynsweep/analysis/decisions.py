@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dynsweep import data
 from dynsweep.analysis.columns import setting_columns
 from dynsweep.analysis.select import matching, static_twin
 from dynsweep.config import DATASETS, RunConfig, SpiralsConfig, from_flat, labels
@@ -34,24 +35,24 @@ def drawable(runs: pd.DataFrame) -> pd.DataFrame:
 def typical_runs(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Of each group of equal values of ``by`` the run with validation accuracy nearest to the
     group's mean, the first of several."""
+    keys: Any = [runs[name] for name in by] or (lambda row: 0)
     accuracy = runs["validation_accuracy"]
-    keys: list[Any] = [runs[name] for name in by] or [np.zeros(len(runs))]
     mean = accuracy.groupby(keys, dropna=False, sort=False).transform("mean")
     distance = (accuracy - mean).abs().round(9).fillna(2.0)
     typical: pd.DataFrame = runs.loc[distance.groupby(keys, dropna=False, sort=False).idxmin()]
     return typical
 
 
-def of_cell(runs: pd.DataFrame, cell: pd.Series) -> pd.DataFrame:
-    """The runs of a cell: those with its settings."""
+def typical_of_cell(runs: pd.DataFrame, cell: pd.Series) -> pd.DataFrame:
+    """The typical one of the runs with a cell's settings, if there are any."""
     settings = [name for name in setting_columns(runs) if name != "seed"]
-    return runs[matching(runs, {name: cell[name] for name in settings})]
+    return typical_runs(runs[matching(runs, {name: cell[name] for name in settings})], [])
 
 
 def static_and_best(runs: pd.DataFrame, best: pd.Series) -> pd.DataFrame:
     """A typical run of the best cell, and before it the static run of the same seed; none if
     the cell has none."""
-    chosen = typical_runs(of_cell(runs, best), [])
+    chosen = typical_of_cell(runs, best)
     if chosen.empty or best["amplitude"] == 1:
         return chosen
     static = static_twin(runs, best)
@@ -91,19 +92,9 @@ def recorded_settings(runs: pd.DataFrame) -> dict[str, RunConfig]:
 
 
 def predictor(settings: RunConfig, weights: Mapping[str, NDArray[Any]]) -> Predict:
-    """A run's model with these weights as a function of points.
-
-    Args:
-        settings: of the run.
-        weights: arrays by name, as the store has them of one run.
-
-    Returns:
-        The function ``(points, 2) -> (points,)``: the class at each point, -1 where logits are
-        not finite.
-    """
+    """A run's model with these weights, as the store has them, as a function of points
+    ``(points, 2) -> (points,)``: the class at each, -1 where logits are not finite."""
     import torch
-
-    from dynsweep import data
 
     dataset = data.load(settings.dataset)
     model = settings.model.build(dataset.shape, dataset.classes)

@@ -7,8 +7,8 @@ from types import NoneType
 import pandas as pd
 
 from dynsweep.analysis.columns import COLUMNS, DECIDING, FIRST, OUTCOME, setting_columns
-from dynsweep.analysis.errors import AnalysisError
 from dynsweep.config.run import settings_of
+from dynsweep.errors import AnalysisError
 from dynsweep.store import METRICS, SweepPaths, read, supersedes
 
 
@@ -81,8 +81,7 @@ def ordered(table: pd.DataFrame) -> pd.DataFrame:
     """Runs or cells sorted by their settings; values that do not compare, by their text."""
 
     def key(column: pd.Series) -> pd.Series:
-        plain = pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
-        return column if plain else column.astype(str)
+        return column if pd.api.types.is_numeric_dtype(column) else column.astype(str)
 
     by = [name for name in (*setting_columns(table), "id") if name in table]
     return table.sort_values(by, key=key, kind="stable").reset_index(drop=True)

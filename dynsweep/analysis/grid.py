@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from dynsweep.analysis.columns import DYNAMICAL_SETTINGS, setting_columns, varying
 from dynsweep.config.labels import assignment, number
 
 # Order of preference for axes; y takes the later one.
-PREFERENCE = ("period", "width", "lr", "amplitude")
+PREFERENCE = ("period", "width", "lr")
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,16 @@ class Scale:
 
 def scale(values: pd.Series) -> Scale:
     """The axis for the distinct values of a column."""
-    distinct = values.dropna().unique()
-    numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").to_numpy(float)
-    numeric = len(distinct) > 1 and not (
-        np.isnan(numbers).any() or any(isinstance(one, bool | np.bool_) for one in distinct)
-    )
-    if not numeric:
-        ranked = sorted(distinct, key=lambda value: (str(type(value)), value))
-        return Scale(
-            ranked, np.arange(float(len(ranked))), np.arange(len(ranked) + 1.0) - 0.5, log=False
-        )
-    positions = np.sort(numbers)
+    distinct = sorted(values.dropna().unique(), key=lambda value: (str(type(value)), value))
+    if len(distinct) < 2 or not is_numeric_dtype(values) or is_bool_dtype(values):
+        ranks = np.arange(len(distinct) + 1.0)
+        return Scale(distinct, ranks[:-1], ranks - 0.5, log=False)
+    positions = np.array(distinct, dtype=float)
     log = log_spaced(positions)
     at = np.log10(positions) if log else positions
     middle = (at[1:] + at[:-1]) / 2
     edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
-    return Scale(sorted(distinct), positions, 10**edges if log else edges, log)
+    return Scale(distinct, positions, 10**edges if log else edges, log)
 
 
 def log_spaced(values: NDArray[np.float64]) -> bool:
@@ -104,35 +99,31 @@ def choose_axes(cells: pd.DataFrame) -> tuple[str | None, str | None]:
         return "period", "amplitude"
 
     def rank(name: str) -> tuple[bool, int]:
-        numeric = pd.api.types.is_numeric_dtype(cells[name])
-        return not numeric, -cells[name].nunique()
+        return not is_numeric_dtype(cells[name]), -cells[name].nunique()
 
     best = sorted(names, key=rank)[:2]
-
-    def place(name: str) -> int:
-        return PREFERENCE.index(name) if name in PREFERENCE else PREFERENCE.index("amplitude")
-
-    best.sort(key=place)
-    return (best[0] if best else None), (best[1] if len(best) > 1 else None)
+    best.sort(key=lambda name: PREFERENCE.index(name) if name in PREFERENCE else len(PREFERENCE))
+    x, y, *_ = [*best, None, None]
+    return x, y
 
 
 def panel_settings(cells: pd.DataFrame, axes: list[str]) -> list[str]:
     """Swept settings that are no axis; without those that follow from the ones before."""
     chosen: list[str] = []
-    count = 1
     for name in swept(cells):
-        if name in axes:
-            continue
-        more = len(cells[[*chosen, name]].drop_duplicates())
-        if more > count:
-            chosen.append(name)
-            count = more
+        more = [*chosen, name]
+        if name not in axes and len(cells[more].drop_duplicates()) > _combinations(cells, chosen):
+            chosen = more
     return chosen
+
+
+def _combinations(cells: pd.DataFrame, settings: list[str]) -> int:
+    return len(cells[settings].drop_duplicates()) if settings else 1
 
 
 def is_search(cells: pd.DataFrame, panels: list[str]) -> bool:
     """Whether most panels would hold a point or two: values that a search tried, no grid."""
-    count = len(cells[panels].drop_duplicates()) if panels else 1
+    count = _combinations(cells, panels)
     return count > 12 and 2 * count > len(cells)
 
 
@@ -164,26 +155,21 @@ def spread_static(cells: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
 
 
 def split(cells: pd.DataFrame, panels: list[str]) -> list[tuple[str, pd.DataFrame]]:
-    """Title and rows of each panel, in order."""
+    """Title, as in ``width = 100, lr = 1``, and rows of each panel, in order."""
     if not panels:
         return [("", cells)]
     parts = []
     for key, rows in cells.groupby(panels, dropna=False, sort=True):
         values = dict(zip(panels, key, strict=True))
-        parts.append((values.get("amplitude") != 1, panel_title(values), rows))
+        dynamical = values.get("amplitude") != 1
+        words = [
+            assignment(name, value) if dynamical or name != "amplitude" else "static (A = 1)"
+            for name, value in values.items()
+            if dynamical or name not in DYNAMICAL_SETTINGS
+        ]
+        parts.append((dynamical, ", ".join(words), rows))
     # The static loss first: the others are compared with it.
     return [(title, rows) for _, title, rows in sorted(parts, key=lambda part: part[0])]
-
-
-def panel_title(values: dict[str, Any]) -> str:
-    """As in ``width = 100, lr = 1``; amplitude 1 says that it is static."""
-    if values.get("amplitude") == 1:
-        values = {name: value for name, value in values.items() if name not in DYNAMICAL_SETTINGS}
-    parts = [
-        "static (A = 1)" if name == "amplitude" and value == 1 else assignment(name, value)
-        for name, value in values.items()
-    ]
-    return ", ".join(parts)
 
 
 def ticks(at: Scale, gap: float, first: Any = None) -> list[int]:

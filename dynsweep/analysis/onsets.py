@@ -15,10 +15,7 @@ def interesting(trajectory: pd.DataFrame, lr: float, period: float) -> Span | No
     """First and last step of a close look: about the first instability, two fifths of a period or
     enough to hold 40 records; the first cycle if there is no instability; None if that is all.
 
-    Args:
-        trajectory: of one run, a row for each recorded step.
-        lr: learning rate.
-        period: T in steps.
+    ``trajectory`` has a row for each recorded step of one run; the period is in steps.
     """
     at = float("nan")
     if set(trajectory.columns) >= NEEDED:
@@ -35,12 +32,7 @@ def interesting(trajectory: pd.DataFrame, lr: float, period: float) -> Span | No
 
 def onsets(runs: pd.DataFrame, trajectories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row per run whose loss was recorded at most steps: settings, and where it starts to
-    bounce (see :func:`dynsweep.curvature.threshold.onset`).
-
-    Args:
-        runs: as :func:`dynsweep.analysis.frame.load_runs` gives them.
-        trajectories: by ``id``.
-    """
+    bounce (see :func:`dynsweep.curvature.threshold.onset`). Trajectories are by ``id``."""
     rows = []
     for _, run in runs.iterrows():
         steps = trajectories[run["id"]]

@@ -1,6 +1,6 @@
 """Choose among settings, runs and cells by what a user typed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,26 +15,20 @@ from dynsweep.analysis.columns import (
     mean_column,
     setting_columns,
 )
-from dynsweep.analysis.errors import AnalysisError
+from dynsweep.errors import AnalysisError
 from dynsweep.store import FINISHED, METRICS
 
 
+def check(name: str, allowed: Collection[str], argument: str, typed: str | None = None) -> str:
+    """The name, if it is allowed; else :class:`AnalysisError` of what was typed for it."""
+    if name not in allowed:
+        raise AnalysisError(f"must be one of {', '.join(allowed)}", **{argument: typed or name})
+    return name
+
+
 def column(name: str, known: list[str], argument: str) -> str:
-    """The column that a short or dotted name means.
-
-    Raises:
-        AnalysisError: naming the ``argument`` and what is allowed.
-    """
-    short = COLUMNS.get(name, name)
-    if short not in known:
-        raise AnalysisError(f"must be one of {', '.join(known)}", **{argument: name})
-    return short
-
-
-def check_quantity(name: str) -> None:
-    """Raise :class:`AnalysisError` for a ``metric`` that is none of ``QUANTITIES``."""
-    if name not in QUANTITIES:
-        raise AnalysisError(f"must be one of {', '.join(QUANTITIES)}", metric=name)
+    """The one among the ``known`` columns that a short or dotted name means; else as above."""
+    return check(COLUMNS.get(name, name), known, argument, name)
 
 
 def obstacle(cells: pd.DataFrame, name: str) -> str:
@@ -52,18 +46,15 @@ def axes(
     Raises:
         AnalysisError: no setting that varies, or twice the same.
     """
-    chosen_x, chosen_y = grid.choose_axes(cells) if len(cells) else (None, None)
+    chosen = grid.choose_axes(cells)
     if x is None and y is None:
-        return chosen_x, chosen_y
+        return chosen
     known = grid.swept(cells) or setting_columns(cells)
-    x = None if x is None else column(x, known, "x")
-    y = None if y is None else column(y, known, "y")
+    x, y = (name and column(name, known, axis) for axis, name in (("x", x), ("y", y)))
     if x == y:
         raise AnalysisError("must be two different settings", x=x, y=y)
-    free = [name for name in (chosen_x, chosen_y) if name not in (x, y, None)]
-    if x is None:
-        return (free[0] if free else None), y
-    return x, y if y is not None else (free[-1] if free else None)
+    free = [name for name in chosen if name not in (x, y, None)]
+    return x or next(iter(free), None), y or next(reversed(free), None)
 
 
 def conditions(text: str, runs: pd.DataFrame, argument: str) -> dict[str, str]:
@@ -79,10 +70,8 @@ def conditions(text: str, runs: pd.DataFrame, argument: str) -> dict[str, str]:
             raise AnalysisError("must look like period=100,amplitude=20", **{argument: text})
         short = column(name.strip(), setting_columns(runs), argument)
         if not matching(runs, {short: value}).any():
-            there = ", ".join(
-                f"{v:g}" if isinstance(v, float) else str(v)
-                for v in sorted(runs[short].dropna().unique().tolist())
-            )
+            values = sorted(runs[short].dropna().unique().tolist())
+            there = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
             raise AnalysisError(f"no run has {part}; there are {there}", **{argument: text})
         wanted[short] = value
     return wanted

@@ -10,10 +10,10 @@ import pandas as pd
 
 from dynsweep.analysis import select
 from dynsweep.analysis.columns import ACCURACIES, QUANTITIES, result_columns
-from dynsweep.analysis.errors import AnalysisError
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
 from dynsweep.analysis.summary import Summary
+from dynsweep.errors import AnalysisError
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 
@@ -58,10 +58,9 @@ def aggregate(
     if output is None and len(directories) != 1:
         raise AnalysisError("several directories: say where to write, with output")
     for metric in metrics:
-        select.check_quantity(metric)
+        select.check(metric, QUANTITIES, "metric")
     for form in formats:
-        if form not in FORMATS:
-            raise AnalysisError(f"must be one of {', '.join(FORMATS)}", formats=form)
+        select.check(form, FORMATS, "formats")
     runs = load_runs(directories)
     table = cells(runs)
     summary = Summary(runs, table, Path(output or directories[0]))
@@ -109,5 +108,4 @@ def _draw(
     left_out = {file_name(name) for name in QUANTITIES if name not in metrics}
     for name, draw in FIGURES.items():
         if name not in left_out and (figure := draw(tables)) is not None:
-            for form in formats:
-                yield style.save(figure, directory / f"{name}.{form}")
+            yield from style.save_all(figure, directory / name, formats)

@@ -8,7 +8,6 @@ import pandas as pd
 
 from dynsweep.analysis.columns import varying
 from dynsweep.analysis.decisions import drawable, predictor, recorded_settings
-from dynsweep.analysis.errors import AnalysisError
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.onsets import NEEDED, Span, exponents, interesting, onsets
 from dynsweep.analysis.select import conditions, matching
@@ -16,6 +15,11 @@ from dynsweep.cli.aggregate import write_csv
 from dynsweep.config import RunConfig
 from dynsweep.config.labels import assignment
 from dynsweep.data import load
+from dynsweep.errors import AnalysisError
+from dynsweep.figures import style
+from dynsweep.figures.bouncing import bifurcation, threshold
+from dynsweep.figures.decision_regions import decision_strip, save_animation, snapshot
+from dynsweep.figures.trajectory import present, trajectory
 from dynsweep.store import load_snapshots, load_trajectories
 
 MOST_RUNS = 6  # drawn unless some are chosen
@@ -56,7 +60,8 @@ def draw(
         chosen = runs.head(MOST_RUNS)
     numbers = runs[varying(runs)].select_dtypes(["number", "bool"])
     swept = [str(name) for name in numbers if numbers[name].nunique() > 1]
-    settings = recorded_settings(_with_snapshots(chosen))
+    with_snapshots = chosen.reindex(columns=[*chosen, "snapshots"]).dropna(subset=["snapshots"])
+    settings = recorded_settings(drawable(with_snapshots))
     for _, run in chosen.iterrows():
         steps = trajectories[run["id"]].dropna(axis="columns", how="all")
         values = {name.rpartition(".")[2]: run[name] for name in swept if pd.notna(run[name])}
@@ -70,12 +75,11 @@ def draw(
         notes.append(f"{len(bouncing)} of {len(table)} runs start to bounce.")
         notes += exponents(bouncing)
         files.append(write_csv(table, output / "threshold.csv"))
-        files += _draw_threshold(table, output)
+        if len(bouncing):
+            constant = [name for name in ("period", "amplitude") if table[name].nunique() == 1]
+            facts = ", ".join(assignment(name, table[name].iloc[0]) for name in constant)
+            files += style.save_all(threshold(table, facts), output / "threshold")
     return files, notes
-
-
-def _with_snapshots(runs: pd.DataFrame) -> pd.DataFrame:
-    return drawable(runs).dropna(subset=["snapshots"]) if "snapshots" in runs else runs.head(0)
 
 
 def _title(run: pd.Series) -> str:
@@ -87,10 +91,6 @@ def _draw_run(
     run: pd.Series, steps: pd.DataFrame, output: Path, suffix: str, span: Span | None
 ) -> Iterator[Path]:
     """What was recorded of one run in time, and its bouncing."""
-    from dynsweep.figures import style
-    from dynsweep.figures.bouncing import bifurcation
-    from dynsweep.figures.trajectory import present, trajectory
-
     lr, period = float(run["lr"]), float(run["period"])
     if present(steps):
         zoom = span or interesting(steps, lr, period)
@@ -107,9 +107,6 @@ def _draw_decisions(
     run: pd.Series, settings: RunConfig, output: Path, suffix: str, span: Span | None
 ) -> Iterator[Path]:
     """Decision regions of one run at the steps where its weights were recorded."""
-    from dynsweep.figures import style
-    from dynsweep.figures.decision_regions import decision_strip, save_animation, snapshot
-
     recorded = load_snapshots(run["directory"], run["snapshots"], run["id"])
     data = load(settings.dataset)
     snapshots = [
@@ -123,15 +120,3 @@ def _draw_decisions(
     figure = decision_strip([snapshots[place] for place in places], _title(run))
     yield from style.save_all(figure, output / f"decision_strip{suffix}")
     yield save_animation(snapshots, output / f"decisions{suffix}.gif", _title(run))
-
-
-def _draw_threshold(table: pd.DataFrame, output: Path) -> list[Path]:
-    """Where runs start to bounce, over learning rate and width."""
-    from dynsweep.figures import style
-    from dynsweep.figures.bouncing import threshold
-
-    if table["sharpness"].isna().all():
-        return []
-    constant = [name for name in ("period", "amplitude") if table[name].nunique() == 1]
-    title = ", ".join(assignment(name, table[name].iloc[0]) for name in constant)
-    return style.save_all(threshold(table, title), output / "threshold")

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dynsweep.analysis.errors import AnalysisError
-from dynsweep.errors import DynsweepError
+from dynsweep.errors import AnalysisError, DynsweepError
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +20,8 @@ class Parser(argparse.ArgumentParser):
         try:
             yield
         except AnalysisError as error:
-            self.error(error.text("--"))
+            error.prefix = "--"
+            self.error(str(error))
         except DynsweepError as error:
             self.error(str(error))
         except OSError as error:

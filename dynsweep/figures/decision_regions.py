@@ -190,5 +190,5 @@ def _chosen(tables: SweepTables) -> pd.DataFrame:
             words = ",".join(f"{name}={value}" for name, value in request.items())
             tables.note(f"No decision regions of {words}: no saved weights in the plane.")
         else:
-            chosen.append(decisions.typical_runs(decisions.of_cell(fitting, best), []))
+            chosen.append(decisions.typical_of_cell(fitting, best))
     return pd.concat(chosen)

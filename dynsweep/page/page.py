@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import importlib.resources
 import json
 import shlex
 from collections.abc import Sequence
@@ -12,9 +11,11 @@ from typing import Any
 import pandas as pd
 
 import dynsweep
+from dynsweep.analysis.decisions import typical_runs
 from dynsweep.config.labels import duration
 from dynsweep.page.payload import payload
-from dynsweep.page.pictures import decision_sprite, trajectories, typical_rows
+from dynsweep.page.pictures import decision_sprite, trajectories
+from dynsweep.store import FAILED
 from dynsweep.store.files import replacing
 
 SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
@@ -29,23 +30,17 @@ def write_page(
     axes: Sequence[str | None],
     path: Path,
 ) -> list[str]:
-    """Write the page into the file ``path``.
+    """Write the page of these sweeps into the file ``path``; returns notes on what was left out.
 
-    Args:
-        directories: of the sweep, as they were aggregated.
-        runs: as :func:`dynsweep.analysis.frame.load_runs` gives them.
-        cells: statistics over seeds.
-        axes: settings for the diagram's axes at first.
-
-    Returns:
-        Notes on what was left out of it.
+    Tables and axes are those of :func:`dynsweep.page.payload.payload`.
     """
     content = payload(runs, cells, axes)
     notes = []
     if content["runs"]:
-        typical = typical_rows(runs, [axis["name"] for axis in content["axes"]])
-        content["sprite"] = decision_sprite(runs, typical)
-        content["trajectories"] = trajectories(runs, typical)
+        swept = [axis["name"] for axis in content["axes"]]
+        typical = typical_runs(runs[runs["status"] != FAILED], swept)
+        content["sprite"] = decision_sprite(typical)
+        content["trajectories"] = trajectories(typical)
     else:
         notes.append("The report page shows cells, not runs: there are too many.")
     text = _render(directories, runs, content)
@@ -63,14 +58,14 @@ def _render(directories: Sequence[str | Path], runs: pd.DataFrame, content: dict
     import jinja2
     from plotly.offline import get_plotlyjs
 
-    files = importlib.resources.files("dynsweep.page")
+    here = Path(__file__).parent
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
+    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
     # Base64 of compressed text cannot close a script element, whatever it holds.
     return template.render(
         title=_title(content),
-        style=(files / "page.css").read_text(encoding="utf-8"),
-        script="\n".join((files / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        style=(here / "page.css").read_text(encoding="utf-8"),
+        script="\n".join((here / name).read_text(encoding="utf-8") for name in SCRIPTS),
         plotly=_packed(get_plotlyjs()),
         data=_packed(json.dumps(content, separators=(",", ":"), allow_nan=False)),
         facts=_facts(directories, runs),
@@ -86,10 +81,8 @@ def _packed(text: str) -> str:
 
 def _title(content: dict[str, Any]) -> str:
     names = [axis["label"].partition(" (")[0] for axis in content["axes"]]
-    if not names:
-        return "dynsweep"
-    first = ", ".join(names[:-1])
-    return f"Sweep of {first} and {names[-1]}" if first else f"Sweep of {names[-1]}"
+    words = [", ".join(names[:-1]), *names[-1:]]
+    return f"Sweep of {' and '.join(filter(None, words))}" if names else "dynsweep"
 
 
 def _facts(directories: Sequence[str | Path], runs: pd.DataFrame) -> dict[str, str]:

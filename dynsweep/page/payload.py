@@ -9,17 +9,11 @@ import numpy as np
 import pandas as pd
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import ACCURACIES, QUANTITIES, mean_column, setting_columns, varying
+from dynsweep.analysis.columns import QUANTITIES, WORDS, mean_column, setting_columns, varying
 from dynsweep.analysis.statistics import with_gains
 from dynsweep.config import labels
 from dynsweep.store import FAILED, STATUSES
 
-# What the diagram can show, in words.
-SHOWN = {
-    **labels.METRICS,
-    **{f"gain_{name}": f"gain in {labels.METRICS[name]}" for name in ACCURACIES},
-    "seconds": "seconds per run",
-}
 MOST_RUNS = 50_000  # beyond this the page has cells alone
 
 
@@ -49,7 +43,7 @@ def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None])
         "axes": described,
         "start": [swept.index(name) for name in axes if name in swept],
         "fixed": {name: _plain(runs[name].iloc[0]) for name in fixed},
-        "shown": SHOWN,
+        "shown": WORDS | {"seconds": "seconds per run"},
         "statuses": STATUSES,
         "counts": runs["status"].value_counts().reindex(STATUSES, fill_value=0).to_dict(),
         "cells": {
@@ -98,13 +92,12 @@ def _statistics(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[str, 
 def _axis(name: str, runs: pd.DataFrame) -> dict[str, Any]:
     scale = grid.scale(runs[name])
     values = [_plain(value) for value in scale.values] + [None] * bool(runs[name].isna().any())
-    model = runs["model"].iloc[0] if "model" in runs else "mlp"
     return {
         "name": name,
-        "label": labels.axis_label(name, model),
+        "label": labels.axis_label(name, runs["model"].iloc[0]),
         "values": values,
         "words": [labels.number(value) for value in values],
-        "log": bool(scale.log),
+        "log": scale.log,
         "numeric": all(isinstance(v, int | float) and not isinstance(v, bool) for v in values),
     }
 
@@ -118,12 +111,12 @@ def _plain(value: Any) -> Any:
     """A value that JSON has; whole floats as integers, missing ones as ``None``."""
     if pd.isna(value):
         return None
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    if isinstance(value, int | float | np.integer | np.floating):
-        number = float(value)
-        return int(number) if number.is_integer() else number
-    return str(value)
+    number = float(value)
+    return int(number) if number.is_integer() else number
 
 
 def _rounded(column: pd.Series) -> list[float | None]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dynsweep.analysis import decisions
 from dynsweep.data import load
 from dynsweep.figures import style
-from dynsweep.store import FAILED, METRICS, load_trajectories, load_weights
+from dynsweep.store import METRICS, load_trajectories, load_weights
 
 TILE = 36  # pixels
 MOST_TILES = 4000
@@ -21,27 +21,17 @@ MOST_TRAJECTORIES = 600
 OBSERVED = (*METRICS, "loss", "sharpness", "ntk")
 
 
-def typical_rows(runs: pd.DataFrame, swept: list[str]) -> list[int]:
-    """Of each cell a typical run, as row numbers."""
-    typical = decisions.typical_runs(runs[runs["status"] != FAILED], swept)
-    return [int(str(row)) for row in typical.index]
-
-
-def decision_sprite(runs: pd.DataFrame, rows: list[int]) -> dict[str, Any] | None:
+def decision_sprite(runs: pd.DataFrame) -> dict[str, Any] | None:
     """Decision regions of some runs as tiles of one PNG, with a palette.
-
-    Args:
-        runs: numbered from 0.
-        rows: numbers of those to show.
 
     Returns:
         ``image`` (a data URL), ``tile`` (pixels), ``columns`` (tiles in a row) and ``rows`` (the
-        row number of each tile, in order); ``None`` if no run has its weights recorded.
+        index of each tile's run, in order); ``None`` if no run has its weights recorded.
     """
     import torch
     from PIL import Image
 
-    shown = decisions.drawable(runs.iloc[rows])
+    shown = decisions.drawable(runs)
     if shown.empty or len(shown) > MOST_TILES:
         return None
     # Thousands of products too small to share among threads.
@@ -55,7 +45,9 @@ def decision_sprite(runs: pd.DataFrame, rows: list[int]) -> dict[str, Any] | Non
         top, left = place // columns * TILE, place % columns * TILE
         sheet[top : top + TILE, left : left + TILE] = tile
     image = Image.frombytes("P", sheet.shape[::-1], sheet.tobytes())
-    image.putpalette(_palette())
+    # No class, then the classes' colours.
+    colours = ["#dddddd", *style.COLOURS]
+    image.putpalette([int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)])
     file = io.BytesIO()
     image.save(file, format="PNG", optimize=True, bits=4)
     text = base64.b64encode(file.getvalue()).decode()
@@ -77,17 +69,11 @@ def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
             yield int(str(row)), (classes.reshape(TILE, TILE) + 1).astype(np.uint8)
 
 
-def _palette() -> list[int]:
-    """No class, then the classes' colours."""
-    colours = ["#dddddd", *style.COLOURS]
-    return [int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)]
-
-
-def trajectories(runs: pd.DataFrame, rows: list[int]) -> dict[int, dict[str, Any]]:
-    """What was observed along some runs, thinned: by row number, columns by name."""
+def trajectories(runs: pd.DataFrame) -> dict[int, dict[str, Any]]:
+    """What was observed along some runs, thinned: by their index, columns by name."""
     if "trajectory" not in runs:
         return {}
-    shown = runs.iloc[rows[:MOST_TRAJECTORIES]].dropna(subset=["trajectory"])
+    shown = runs.head(MOST_TRAJECTORIES).dropna(subset=["trajectory"])
     thinned: dict[int, dict[str, Any]] = {}
     for directory, group in shown.groupby("directory"):
         recorded = load_trajectories(str(directory)).groupby("id")
