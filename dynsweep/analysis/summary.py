@@ -47,13 +47,9 @@ class Summary:
         return "\n".join([*lines, *self._failures(), *self._files()])
 
     def _counts(self) -> str:
-        status = self.runs["status"].value_counts()
-        counts = ", ".join(
-            f"{status.get(name, 0):,} {name}"
-            for name in STATUSES
-            if name == COMPLETED or status.get(name, 0)
-        )
-        text = f"{len(self.runs):,} run{'s' * (len(self.runs) != 1)}: {counts}"
+        status = self.runs["status"].value_counts().reindex(STATUSES, fill_value=0)
+        shown = [f"{n:,} {name}" for name, n in status.items() if n or name == COMPLETED]
+        text = f"{len(self.runs):,} run{'s' * (len(self.runs) != 1)}: {', '.join(shown)}"
         if len(self.cells):
             cells = len(self.cells)
             text += f"; {cells:,} cell{'s' * (cells != 1)} of {seeds_text(self.cells['seeds'])}"
@@ -77,9 +73,7 @@ class Summary:
                 rows["p (paired t-test)"] = [_p(best[f"{gain}_p"]) for gain in gains]
                 rows["p, corrected"] = [_p(best[f"{gain}_p_corrected"]) for gain in gains]
         rows = {"": [METRICS[m] for m in ACCURACIES], **rows}
-        lines = [
-            f"{name:20}{train:>22}{validation:>22}" for name, (train, validation) in rows.items()
-        ]
+        lines = [f"{name:20}{train:>22}{valid:>22}" for name, (train, valid) in rows.items()]
         if dynamical.any():
             names = dict.fromkeys(["period", "amplitude", *varying(self.cells)])
             values = ", ".join(assignment(name, best[name]) for name in names)
@@ -110,11 +104,8 @@ class Summary:
             f"{stem}.{forms[0]}" if len(forms) == 1 else f"{stem}.{{{','.join(forms)}}}"
             for stem, forms in suffixes.items()
         ]
-        wrapped = textwrap.wrap(
-            "  ".join(names), WIDTH, initial_indent="  ", subsequent_indent="  ",
-            break_on_hyphens=False,
-        )  # fmt: skip
-        return [f"Files in {self.output}:", *wrapped]
+        wrapped = textwrap.wrap("  ".join(names), WIDTH - 2, break_on_hyphens=False)
+        return [f"Files in {self.output}:", *(f"  {line}" for line in wrapped)]
 
 
 def _value(mean: Any, error: Any, sign: str = "") -> str:

@@ -21,7 +21,7 @@ class MLflow(Tracker):
     """
 
     def __init__(self, uri: str | None = None, experiment: str = "dynsweep") -> None:
-        super().__init__("mlflow", "mlflow")
+        super().__init__("mlflow")
         self.uri, self.experiment = uri, experiment
 
     def log(self, run: Logged) -> None:

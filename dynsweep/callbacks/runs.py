@@ -9,12 +9,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from dynsweep.analysis.columns import DECIDING
+from dynsweep.config import typed
+from dynsweep.engines.batches import total_steps
 from dynsweep.errors import ConfigError
+from dynsweep.store import METRICS, SweepPaths, latest
+
+_records = lru_cache(maxsize=1)(latest)  # kept while the jobs of one sweep end
+
+
+@lru_cache(maxsize=1)
+def _trajectories(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path)
 
 
 @dataclass(frozen=True)
@@ -48,8 +60,8 @@ class Tracker(Callback):
     launchers send callbacks to other processes.
     """
 
-    def __init__(self, name: str, module: str) -> None:
-        if find_spec(module) is None:
+    def __init__(self, name: str) -> None:
+        if find_spec(name) is None:
             # Before anything is trained; later, Hydra would only warn.
             raise ConfigError("callbacks", name, f"needs pip install 'dynsweep[{name}]'")
 
@@ -57,11 +69,6 @@ class Tracker(Callback):
         _records.cache_clear()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        from dynsweep.analysis.columns import DECIDING
-        from dynsweep.config import typed
-        from dynsweep.engines.batches import total_steps
-        from dynsweep.store import METRICS
-
         hydra = config.hydra
         multirun = hydra.mode == RunMode.MULTIRUN
         directory = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
@@ -86,18 +93,8 @@ class Tracker(Callback):
         raise NotImplementedError
 
 
-@lru_cache(maxsize=1)
-def _records(directory: Path) -> dict[str, dict[str, Any]]:
-    """The store's records by identity, kept while the jobs of one sweep end."""
-    from dynsweep.store import latest
-
-    return latest(directory)
-
-
 def _curves(directory: Path, record: Mapping[str, Any]) -> dict[str, dict[int, float]]:
     """The finite values of the record's trajectory, by step of each quantity."""
-    from dynsweep.store import SweepPaths
-
     if "trajectory" not in record:
         return {}
     table = _trajectories(SweepPaths(directory).trajectories / record["trajectory"])
@@ -106,10 +103,3 @@ def _curves(directory: Path, record: Mapping[str, Any]) -> dict[str, dict[int, f
         str(name): {step: value for step, value in column.items() if math.isfinite(value)}
         for name, column in own.items()
     }
-
-
-@lru_cache(maxsize=1)
-def _trajectories(path: Path) -> Any:
-    import pandas as pd
-
-    return pd.read_csv(path)

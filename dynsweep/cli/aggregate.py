@@ -1,10 +1,7 @@
 """From the records of sweep directories to CSV tables, figures and the page."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,9 +14,6 @@ from dynsweep.errors import AnalysisError
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 
-if TYPE_CHECKING:
-    from dynsweep.figures import SweepTables
-
 DEFAULT_METRICS = (*ACCURACIES, *(f"gain_{name}" for name in ACCURACIES))
 FORMATS = ("png", "pdf", "svg")
 
@@ -30,7 +24,7 @@ def aggregate(
     *,
     x: str | None = None,
     y: str | None = None,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] = (),
     decisions: Sequence[str] = (),
     where: str | None = None,
     formats: Sequence[str] = ("png", "pdf"),
@@ -44,7 +38,7 @@ def aggregate(
         output: where to write; a single directory's own place by default.
         x: setting of the diagrams' horizontal axis, short or dotted; chosen if not given.
         y: of the vertical axis.
-        metrics: what to draw, out of ``QUANTITIES``.
+        metrics: what to draw, out of ``QUANTITIES``; the accuracies and their gains if empty.
         decisions: runs to show as decision regions, each like ``period=100,amplitude=20``;
             the static loss and the best cell if empty.
         where: runs that figures are drawn of, like ``width=100``; the tables hold all.
@@ -57,6 +51,7 @@ def aggregate(
     """
     if output is None and len(directories) != 1:
         raise AnalysisError("several directories: say where to write, with output")
+    metrics = metrics or DEFAULT_METRICS
     for metric in metrics:
         select.check(metric, QUANTITIES, "metric")
     for form in formats:
@@ -80,10 +75,13 @@ def aggregate(
         write_csv(table, paths.cells),
     ]
     if figures:
-        from dynsweep.figures import SweepTables
+        from dynsweep.figures import FIGURES, SweepTables, style
 
         tables = SweepTables(shown, drawn, *axes, wanted, summary.notes)
-        summary.files += _draw(tables, metrics, formats, paths.directory)
+        for name, draw in FIGURES.items():
+            metric = name.removeprefix("phase_diagram_")
+            if (metric in metrics or metric not in QUANTITIES) and (figure := draw(tables)):
+                summary.files += style.save_all(figure, paths.directory / name, formats)
     if html and len(runs):
         from dynsweep.page.page import write_page
 
@@ -97,15 +95,3 @@ def write_csv(table: pd.DataFrame, path: Path) -> Path:
     with replacing(path) as partial:
         table.to_csv(partial, index=False)
     return path
-
-
-def _draw(
-    tables: SweepTables, metrics: Sequence[str], formats: Sequence[str], directory: Path
-) -> Iterator[Path]:
-    """Write the figures that apply, of the diagrams only those of the ``metrics``."""
-    from dynsweep.figures import FIGURES, file_name, style
-
-    left_out = {file_name(name) for name in QUANTITIES if name not in metrics}
-    for name, draw in FIGURES.items():
-        if name not in left_out and (figure := draw(tables)) is not None:
-            yield from style.save_all(figure, directory / name, formats)

@@ -44,13 +44,17 @@ def parser() -> Parser:
     )
     command.add_argument(
         "--metric",
+        dest="metrics",
         metavar="NAME",
-        action="append",
+        action="extend",
+        type=_names,
+        default=[],
         help=f"what to draw: {', '.join([*COLUMNS, *gains])}; several with commas or by "
         "repeating (default: the accuracies and their gains)",
     )
     command.add_argument(
         "--decision",
+        dest="decisions",
         metavar="NAME=VALUE,...",
         action="append",
         default=[],
@@ -64,9 +68,15 @@ def parser() -> Parser:
         help="draw only runs with these values (the tables hold all)",
     )
     command.add_argument(
-        "--formats", metavar="LIST", default="png,pdf", help="png, pdf, svg (default: png,pdf)"
+        "--formats",
+        metavar="LIST",
+        type=_names,
+        default="png,pdf",
+        help="png, pdf, svg (default: png,pdf)",
     )
-    command.add_argument("--no-figures", action="store_true", help="write the tables only")
+    command.add_argument(
+        "--no-figures", dest="figures", action="store_false", help="write the tables only"
+    )
     command.add_argument(
         "--html",
         action="store_true",
@@ -84,42 +94,28 @@ def parser() -> Parser:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Exit status: 0, or 2 for an option that does not fit the records."""
     command = parser()
-    options = command.parse_intermixed_args(arguments)
-    if options.status:
-        _print_status(options.directories, command)
+    options = vars(command.parse_intermixed_args(arguments))
+    directories = options["directories"]
+    if options.pop("status"):
+        from dynsweep.cluster.status import report
+
+        for directory in map(Path, directories):
+            if not directory.is_dir():
+                command.error(f"{directory}: no such directory")
+            print(report(directory))
         return
-    if len(options.directories) > 1 and not options.output:
+    if len(directories) > 1 and not options["output"]:
         command.error("several directories: say where to write with --output DIR")
     # Pandas takes half a second: --help and typing errors should not wait for it.
-    from dynsweep.cli.aggregate import DEFAULT_METRICS, aggregate
+    from dynsweep.cli.aggregate import aggregate
 
     with command.one_line():
-        summary = aggregate(
-            options.directories,
-            options.output,
-            x=options.x,
-            y=options.y,
-            metrics=_listed(options.metric) if options.metric else DEFAULT_METRICS,
-            decisions=options.decision,
-            where=options.where,
-            formats=_listed([options.formats]),
-            figures=not options.no_figures,
-            html=options.html,
-        )
+        summary = aggregate(**options)
     sys.stdout.write(summary.text() + "\n")
 
 
-def _print_status(directories: list[str], command: Parser) -> None:
-    from dynsweep.cluster.status import report
-
-    for directory in directories:
-        if not Path(directory).is_dir():
-            command.error(f"{directory}: no such directory")
-        print(report(Path(directory)))
-
-
-def _listed(texts: list[str]) -> list[str]:
-    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 if __name__ == "__main__":

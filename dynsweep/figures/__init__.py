@@ -16,20 +16,16 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import QUANTITIES
+from dynsweep.analysis.columns import ACCURACIES
 from dynsweep.analysis.select import obstacle
 from dynsweep.figures.decision_regions import regions_of_sweep
 from dynsweep.figures.layout import MAX_PANELS
 from dynsweep.figures.lines import line_panels
 from dynsweep.figures.phase_diagram import phase_panels
 from dynsweep.figures.tables import SweepTables
+from dynsweep.store import METRICS
 
-__all__ = ["FIGURES", "SweepTables", "file_name"]
-
-
-def file_name(metric: str) -> str:
-    """The name in ``FIGURES`` of a metric's diagram."""
-    return metric if metric.startswith("gain_") else f"phase_diagram_{metric}"
+__all__ = ["FIGURES", "SweepTables"]
 
 
 def diagram(tables: SweepTables, metric: str) -> Figure | None:
@@ -54,6 +50,7 @@ def diagram(tables: SweepTables, metric: str) -> Figure | None:
 
 
 FIGURES: dict[str, Callable[[SweepTables], Figure | None]] = {
-    **{file_name(metric): partial(diagram, metric=metric) for metric in QUANTITIES},
+    **{f"phase_diagram_{name}": partial(diagram, metric=name) for name in METRICS},
+    **{f"gain_{name}": partial(diagram, metric=f"gain_{name}") for name in ACCURACIES},
     "decision_regions": regions_of_sweep,
 }

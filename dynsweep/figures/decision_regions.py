@@ -62,17 +62,9 @@ def decision_regions(
     columns: int | None = None,
     figure: Figure | None = None,
 ) -> Figure:
-    """Draw 1 to 12 pictures side by side.
+    """Draw 1 to 12 pictures side by side, in so many ``columns``, 8 at most, chosen by default.
 
-    Args:
-        pictures: what to show.
-        facts: what they have in common.
-        title: of the figure.
-        columns: pictures in a row, 8 at most; chosen by default.
-        figure: an empty one to draw in.
-
-    Returns:
-        The figure; ``images[0]`` of each of its axes holds the predicted classes.
+    ``images[0]`` of each of the figure's axes holds the predicted classes.
     """
     # Titles with settings and accuracies are too long for four in a row.
     columns = columns or min(3, layout.COLUMNS[len(pictures)])
@@ -90,10 +82,8 @@ def decision_regions(
 def region_panel(picture: Picture, *, extent: float | None = None, ax: Axes | None = None) -> Axes:
     """Draw the predicted classes of the plane as an image, and the training points.
 
-    Args:
-        picture: what to show; its title is left to the caller.
-        extent: half the side of the square that is shown; by default that of the points.
-        ax: where to draw; axes of a new figure by default.
+    The title is left to the caller. ``extent`` is half the side of the square that is shown, by
+    default that of the points.
     """
     ax = ax if ax is not None else Figure().subplots()
     extent = extent or half_side(picture.points)

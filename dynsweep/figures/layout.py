@@ -86,12 +86,6 @@ def legend(figure: Figure, columns: int = 1) -> None:
                 handle.set_sizes([25])  # the panels' points may be tiny
 
 
-def arrange(figure: Figure) -> None:
-    """Give axes their sizes now, which the layout otherwise does when the figure is written."""
-    if (engine := figure.get_layout_engine()) is not None:
-        engine.execute(figure)
-
-
 def inches(ax: Axes) -> tuple[float, float]:
     """Width and height of axes, inches."""
     box, dpi = ax.get_window_extent(), ax.figure.dpi

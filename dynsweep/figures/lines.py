@@ -56,7 +56,7 @@ def line_panels(
         xscale="log" if scale.log else "linear", xlim=scale.edges[[0, -1]],
         ylim=(low - room, high + room),
     )  # fmt: skip
-    layout.arrange(figure)
+    figure.draw_without_rendering()  # axes get their sizes, which ticks go by
     layout.ticks(axes[0], "x", x, scale)
     for ax, (_, rows) in zip(axes, parts, strict=True):
         static = rows["amplitude"] == 1

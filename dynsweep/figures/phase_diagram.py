@@ -103,7 +103,7 @@ def _draw(
     if isinstance(norm, LogNorm):
         style.round_ticks(bar.ax.yaxis)
     bar.set_label("\n".join([WORDS[metric], limits]).strip())
-    layout.arrange(figure)
+    figure.draw_without_rendering()  # axes get their sizes, which numbers and ticks go by
     panels = [Panel(ax, rows, x, y, scales) for ax, rows in zip(axes, parts, strict=True)]
     for panel in panels:
         panel.draw(metric, norm, cmap)

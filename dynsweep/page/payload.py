@@ -18,12 +18,7 @@ MOST_RUNS = 50_000  # beyond this the page has cells alone
 
 
 def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None]) -> dict[str, Any]:
-    """Everything but the pictures.
-
-    Args:
-        runs: as :func:`dynsweep.analysis.frame.load_runs` gives them.
-        cells: as :func:`dynsweep.analysis.statistics.cells`.
-        axes: settings for the diagram's axes at first.
+    """Everything but the pictures; ``axes`` are settings for the diagram's axes at first.
 
     Returns:
         ``axes`` (swept settings: name, words, sorted values, whether log-spaced), ``start``

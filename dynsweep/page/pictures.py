@@ -40,11 +40,11 @@ def decision_sprite(runs: pd.DataFrame) -> dict[str, Any] | None:
     tiles = dict(_tiles(shown))
     torch.set_num_threads(threads)
     columns = int(np.ceil(np.sqrt(len(tiles))))
-    sheet = np.zeros((-(-len(tiles) // columns) * TILE, columns * TILE), dtype=np.uint8)
-    for place, tile in enumerate(tiles.values()):
-        top, left = place // columns * TILE, place % columns * TILE
-        sheet[top : top + TILE, left : left + TILE] = tile
-    image = Image.frombytes("P", sheet.shape[::-1], sheet.tobytes())
+    lines = -(-len(tiles) // columns)
+    stack = np.zeros((lines * columns, TILE, TILE), dtype=np.uint8)
+    stack[: len(tiles)] = list(tiles.values())
+    sheet = stack.reshape(lines, columns, TILE, TILE).swapaxes(1, 2)
+    image = Image.frombytes("P", (columns * TILE, lines * TILE), sheet.tobytes())
     # No class, then the classes' colours.
     colours = ["#dddddd", *style.COLOURS]
     image.putpalette([int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)])
@@ -85,9 +85,8 @@ def trajectories(runs: pd.DataFrame) -> dict[int, dict[str, Any]]:
 
 def _thinned(trajectory: pd.DataFrame) -> dict[str, Any]:
     columns = {}
-    for name in OBSERVED:
-        if name not in trajectory or trajectory[name].isna().all():
-            continue
+    trajectory = trajectory.dropna(axis="columns", how="all")
+    for name in filter(trajectory.__contains__, OBSERVED):
         values = trajectory[["step", name]].dropna()
         chosen = values.iloc[np.unique(np.linspace(0, len(values) - 1, POINTS).astype(int))]
         steps = chosen["step"].astype(int).tolist()
