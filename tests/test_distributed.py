@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dynsweep.cluster import local, slurm, status
+from dynsweep.cluster import launch, slurm, status, worker
 from dynsweep.cluster.balance import balanced, cut, operations, shard_count
-from dynsweep.cluster.launch import run_on_slurm
-from dynsweep.cluster.local import InProcessExecutor, LocalExecutor, run_here
+from dynsweep.cluster.launch import run_here, run_on_slurm
 from dynsweep.cluster.monitor import Monitor
 from dynsweep.cluster.shards import (
     Shard,
@@ -33,6 +32,7 @@ from dynsweep.cluster.shards import (
     write_submissions,
 )
 from dynsweep.cluster.slurm import SlurmError, TaskState
+from dynsweep.cluster.worker import STOP_SIGNAL, LocalExecutor, Worker
 from dynsweep.config import EngineConfig, ObserveConfig, Run, RunConfig, SharpnessConfig, replaced
 from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.engines import devices
@@ -184,7 +184,7 @@ def test_threads_within_what_slurm_gave(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    monkeypatch.setattr(devices, "_cgroup_threads", lambda: None)
+    monkeypatch.setattr(devices, "_cgroup", lambda *files: [])
     assert devices.available_threads() == threads
 
 
@@ -231,18 +231,39 @@ class TestWhatSlurmSays:
             slurm.states(["7_0"])
 
 
+class InProcessExecutor(LocalExecutor):
+    """One worker after the other in this process."""
+
+    def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
+        for shard in shards:
+            handler = signal.getsignal(STOP_SIGNAL)
+            try:
+                Worker(shard.path)()
+            except Exception as error:
+                logging.getLogger(__name__).error("%s", error)
+            finally:
+                signal.signal(STOP_SIGNAL, handler)
+            log_file = shard.path.with_suffix(".log")
+            yield [Submission(shard.path, shard.path.stem, log_file, len(shard.runs), "local")]
+
+    def states(self, jobs: Iterable[str]) -> dict[str, TaskState]:
+        return {}
+
+
 @pytest.mark.parametrize(
     "executor", [InProcessExecutor, pytest.param(LocalExecutor, marks=pytest.mark.slow)]
 )
 class TestRunHere:
     """What holds however workers are started on this machine."""
 
-    def test_as_in_one_process(
-        self, make_runs: MakeRuns, tmp_path: Path, executor: type[LocalExecutor]
-    ) -> None:
+    @pytest.fixture(autouse=True)
+    def started_so(self, executor: type[LocalExecutor], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launch, "LocalExecutor", executor)
+
+    def test_as_in_one_process(self, make_runs: MakeRuns, tmp_path: Path) -> None:
         runs = make_runs()
         expected = run_sweep(runs, tmp_path / "one")
-        assert run_here(runs, tmp_path / "all", 3, executor) == expected
+        assert run_here(runs, tmp_path / "all", 3) == expected
         one = {entry["id"]: entry for entry in read(tmp_path / "one")}
         entries = list(read(tmp_path / "all"))
         assert len(entries) == 6
@@ -252,26 +273,20 @@ class TestRunHere:
         assert len(list((tmp_path / "all" / "runs").iterdir())) == 3
         assert status.report(tmp_path / "all") == f"{tmp_path / 'all'}: 6 completed"
 
-    def test_goes_on_with_what_is_missing(
-        self, make_runs: MakeRuns, tmp_path: Path, executor: type[LocalExecutor]
-    ) -> None:
+    def test_goes_on_with_what_is_missing(self, make_runs: MakeRuns, tmp_path: Path) -> None:
         run_sweep(make_runs(2), tmp_path)
-        assert None not in run_here(make_runs(5), tmp_path, 2, executor)
+        assert None not in run_here(make_runs(5), tmp_path, 2)
         assert len(list(read(tmp_path))) == 5
-        assert None not in run_here(make_runs(5), tmp_path, 2, executor)
+        assert None not in run_here(make_runs(5), tmp_path, 2)
         assert len(list(tmp_path.glob("tasks/*"))) == 1
 
     def test_a_worker_that_fails_is_named_with_its_runs(
-        self,
-        make_runs: MakeRuns,
-        tmp_path: Path,
-        executor: type[LocalExecutor],
-        caplog: pytest.LogCaptureFixture,
+        self, make_runs: MakeRuns, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         *runs, last = make_runs(4)
         too_large = replaced(last.settings, {"optimizer.batch_size": 1000})
         runs.append(replace(last, settings=too_large))
-        results = run_here(runs, tmp_path, 4, executor)
+        results = run_here(runs, tmp_path, 4)
         assert [isinstance(result, RunFailed) for result in results] == [False] * 3 + [True]
         assert "ConfigError: optimizer.batch_size=1000" in str(results[3])
         assert re.search(r"; log: /\S+/000\d\.log$", str(results[3]))
@@ -289,7 +304,7 @@ def test_a_preempted_task_with_several_workers_saves_and_goes_on(
     make_runs: MakeRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with several GPUs: all are asked to stop, and each goes on from its checkpoint."""
-    monkeypatch.setattr(local, "worker_count", lambda *given: 2)
+    monkeypatch.setattr(worker, "worker_count", lambda *given: 2)
     engine = EngineConfig("auto", threads=1)
     runs = make_runs(4, steps=100_000, width=100, engine=engine)
     (shard,) = write_shards(new_launch(tmp_path), [runs])
@@ -300,10 +315,10 @@ def test_a_preempted_task_with_several_workers_saves_and_goes_on(
         return all(status is not None and 0 < status.done < 2 for status in statuses)
 
     with pytest.raises(Preempted):
-        local.train_shard(shard, under_way, Progress)
+        worker.train_shard(shard, under_way, Progress)
     assert len(list((tmp_path / "checkpoints").glob("*.npz"))) == 2
     assert not list(read(tmp_path))
-    local.train_shard(shard, lambda: False, Progress)
+    worker.train_shard(shard, lambda: False, Progress)
     logs = [child.with_suffix(".log").read_text() for child in children]
     assert all("Stopped and saved" in text and "Going on from step" in text for text in logs)
     assert len(list(read(tmp_path, shard.label))) == 4
@@ -325,7 +340,10 @@ class Tasks:
         self.known = dict.fromkeys((one.job for one in self.submissions), RUNNING)
         self.silent = False
 
-    def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
+    def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
+        yield self.submissions
+
+    def states(self, jobs: Iterable[str]) -> dict[str, TaskState]:
         if self.silent:
             raise SlurmError("squeue: no answer in a minute")
         return self.known
@@ -457,23 +475,21 @@ class FakeSlurm(InProcessExecutor):
             if number == self.takes:
                 raise SlurmError("QOSMaxSubmitJobPerUserLimit")
             self.log.append(len(shard.runs))
-            if self.trains:
-                super()._start(shard, Path("log"), {})
+            for _ in super().submit([shard] if self.trains else []):
+                pass
             yield [Submission(shard.path, f"7_{number}", Path("log"), len(shard.runs), "slurm")]
 
-    def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
-        return {one.job: RUNNING for one in submissions} if self.alive else {}
-
-    def cancel(self, submissions: Sequence[Submission]) -> None:
-        self.log.append([one.job for one in submissions])
+    def states(self, jobs: Iterable[str]) -> dict[str, TaskState]:
+        return dict.fromkeys(jobs, RUNNING) if self.alive else {}
 
 
 class TestRunOnSlurm:
     @pytest.fixture(autouse=True)
     def slurm(self, monkeypatch: pytest.MonkeyPatch) -> type[FakeSlurm]:
-        submit = pytest.importorskip("dynsweep.cluster.submit")
-        kind = type("Slurm", (FakeSlurm,), {"log": [], "grace": 0.0})
-        monkeypatch.setattr(submit, "SlurmExecutor", kind)
+        asked: list[Any] = []
+        kind = type("Slurm", (FakeSlurm,), {"log": asked, "grace": 0.0})
+        monkeypatch.setattr(launch, "SlurmExecutor", kind)
+        monkeypatch.setattr(launch, "ask", lambda *command: asked.append(command))
         return kind
 
     def test_what_is_missing_is_submitted(
@@ -516,9 +532,9 @@ class TestRunOnSlurm:
         slurm.trains = False
         run_on_slurm(make_runs(4), tmp_path, {"tasks": 2, "detach": True})
 
-        def states(self: Any, submissions: Sequence[Submission]) -> dict[str, TaskState]:
-            for one in submissions:
-                self._start(Shard.read(one.shard), one.log, {})
+        def states(self: Any, jobs: Iterable[str]) -> dict[str, TaskState]:
+            shards = [Shard.read(task.shard) for task in read_submissions(tmp_path)]
+            list(InProcessExecutor.submit(self, shards))
             return {}
 
         slurm.states = states  # type: ignore[method-assign]
@@ -539,7 +555,7 @@ class TestRunOnSlurm:
         slurm.submit = submit  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             run_on_slurm(make_runs(4), tmp_path, {"tasks": 2, "on_interrupt": on_interrupt})
-        assert slurm.log[2:] == ([["7_0"]] if on_interrupt == "cancel" else [])
+        assert slurm.log[2:] == ([("scancel", "7")] if on_interrupt == "cancel" else [])
 
 
 def rows(directory: Path) -> pd.DataFrame:

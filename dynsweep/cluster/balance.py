@@ -42,16 +42,11 @@ def _forward(dataset: DatasetConfig, config: ModelConfig) -> float:
     """Floating-point operations of one sample on its way through a model."""
     data = load(dataset)
     model = config.build(data.shape, data.classes)
-
-    def meta(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {
-            name: torch.empty_like(value[None], device="meta") for name, value in tensors.items()
-        }
-
-    packed = {name: value.to("meta") for name, value in model.pack(meta(model.init(0))).items()}
-    inputs = torch.empty(1, 1, *data.shape, dtype=torch.float64, device="meta")
+    weights = model.pack({name: value[None] for name, value in model.init(0).items()})
+    buffers = {name: value[None] for name, value in model.buffers().items()}
+    inputs = torch.zeros(1, 1, *data.shape, dtype=torch.float64)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.forward(packed, inputs, meta(model.buffers()), False)
+        model.forward(weights, inputs, buffers, False)
     return float(counter.get_total_flops())
 
 
@@ -71,16 +66,10 @@ def shard_count(runs: Sequence[Run], conf: SlurmConf) -> int:
 def balanced(
     runs: Sequence[Run], positions: Sequence[int], count: int, most: int | None = None
 ) -> list[list[int]]:
-    """Positions of runs by shard; each of ``positions`` is in one.
+    """Positions of runs by shard; ``count`` and ``most`` as for :func:`cut`.
 
     Runs that can share a batch stay neighbours, and the line of runs is cut where the work of a
     shard is reached: shards differ by about one run at most, and each has few, large batches.
-
-    Args:
-        runs: a grid.
-        positions: of the runs to be trained.
-        count: of shards, see :func:`cut`.
-        most: runs in a shard.
     """
     batches = group([runs[position].settings for position in positions])
     order = [positions[place] for places in batches for place in places]
@@ -96,9 +85,8 @@ def cut(work: Sequence[float], count: int, most: int | None = None) -> list[rang
     """
     total = sum(work)
     # A piece belongs to the part in which its middle lies.
-    middles = [
-        end - piece / 2 for end, piece in zip(itertools.accumulate(work), work, strict=True)
-    ]
+    ends = itertools.accumulate(work)
+    middles = [end - piece / 2 for end, piece in zip(ends, work, strict=True)]
     wanted = [min(count - 1, int(middle * count / total)) for middle in middles]
     cuts = [0]
     for place, (before, now) in enumerate(itertools.pairwise(wanted), start=1):

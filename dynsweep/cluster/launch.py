@@ -1,7 +1,5 @@
 """One launch of a sweep: what is missing is cut into shards, which are submitted and followed."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +15,39 @@ from dynsweep.cluster.shards import (
     write_shards,
     write_submissions,
 )
-from dynsweep.cluster.slurm import SlurmError, arrays
+from dynsweep.cluster.slurm import GONE, SlurmError, SlurmExecutor, arrays, ask
+from dynsweep.cluster.worker import LocalExecutor, worker_count
 from dynsweep.config import Run
 from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.errors import ConfigError, RunFailed
 from dynsweep.sweep.outcomes import Outcomes
+from dynsweep.sweep.runner import run_sweep
 
 log = logging.getLogger(__name__)
 
 STATUS = "How they are: dynsweep-aggregate %s --status"
+
+
+def run_here(runs: Sequence[Run], directory: str | Path, workers: int | None = None) -> list[Any]:
+    """As :func:`dynsweep.sweep.runner.run_sweep`, with several workers on this machine.
+
+    Their number is ``workers``; if that is not given, one for each GPU that the runs may use.
+    One trains in this process.
+    """
+    count = worker_count(runs, workers)
+    if count == 1:
+        return run_sweep(runs, directory)
+    executor = LocalExecutor()
+    launch = Launch(Outcomes(runs, directory), executor)
+    try:
+        if todo := launch.outcomes.missing():
+            tasks = launch.submit(balanced(runs, todo, count))
+            logs = tasks[0].log.with_name("*.log")
+            log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)
+            launch.follow()
+    finally:
+        executor.close()
+    return launch.results()
 
 
 def run_on_slurm(
@@ -47,20 +69,16 @@ def run_on_slurm(
         SlurmError: Slurm does not answer; none was submitted.
     """
     conf = slurm_conf(settings)
-    try:
-        from dynsweep.cluster.submit import SlurmExecutor
-    except ImportError:
-        allowed = "needs submitit: pip install 'dynsweep[slurm]'"
-        raise ConfigError("hydra/launcher", "fused_slurm", allowed) from None
     executor = SlurmExecutor(conf)
-    launch = Launch(Outcomes(runs, directory), executor)
-    if launch.outcomes.missing():
+    outcomes = Outcomes(runs, directory)
+    launch = Launch(outcomes, executor)
+    if outcomes.missing():
         launch.join_earlier()
-    todo = launch.outcomes.missing()
-    held = len(set(launch.outcomes.identities)) - len(todo)
+    todo = outcomes.missing()
+    held = len(set(outcomes.identities)) - len(todo)
     if held:
         log.info("%d of %d runs are in %s already", held, len(runs), directory)
-    fresh = [p for p in todo if launch.outcomes.identities[p] not in launch.shards]
+    fresh = [position for position in todo if outcomes.identities[position] not in launch.shards]
     if len(fresh) < len(todo):
         joined, count = len(todo) - len(fresh), len(launch.submissions)
         log.info("%d runs are in %d tasks of an earlier launch", joined, count)
@@ -68,14 +86,13 @@ def run_on_slurm(
         if fresh:
             executor.check()
             count = shard_count([runs[position] for position in fresh], conf)
-            parts = balanced(runs, fresh, count, conf.runs_per_task)
-            tasks = launch.submit(parts)
-            sizes, jobs = [one.runs for one in tasks], ", ".join(arrays(one.job for one in tasks))
+            tasks = launch.submit(balanced(runs, fresh, count, conf.runs_per_task))
+            sizes, jobs = [task.runs for task in tasks], arrays(task.job for task in tasks)
             text = "%d runs in %d tasks of up to %d runs; Slurm job %s"
-            log.info(text, sum(sizes), len(tasks), max(sizes), jobs)
+            log.info(text, sum(sizes), len(tasks), max(sizes), ", ".join(jobs))
         if conf.detach:
             log.info(f"Left to themselves. {STATUS}", directory)
-            return launch.outcomes.results()
+            return outcomes.results()
         launch.follow(conf.stall_minutes)
     except KeyboardInterrupt:
         _interrupted(launch, conf)
@@ -83,15 +100,15 @@ def run_on_slurm(
     return launch.results()
 
 
-def _interrupted(launch: Launch, conf: SlurmConf) -> None:
+def _interrupted(launch: "Launch", conf: SlurmConf) -> None:
     if not launch.submissions:
         return
     if conf.on_interrupt == "detach":
         log.warning(f"The tasks go on. {STATUS}", launch.outcomes.directory)
         return
-    jobs = arrays(one.job for one in launch.submissions)
+    jobs = arrays(task.job for task in launch.submissions)
     try:
-        launch.executor.cancel(launch.submissions)
+        ask("scancel", *jobs)
         log.warning("Asked for the end of Slurm job %s", ", ".join(jobs))
     except SlurmError as error:
         text = "The tasks go on, as they could not be cancelled (%s); to end them: scancel %s"
@@ -122,15 +139,15 @@ class Launch:
         listed = [s for s in read_submissions(self.outcomes.directory) if s.scheduler == "slurm"]
         if not listed:
             return
-        states = self.executor.states(listed)
+        states = self.executor.states([task.job for task in listed])
         self.outcomes.refresh()
         missing = {self.outcomes.identities[position] for position in self.outcomes.missing()}
-        for one in listed:
-            if one.job in states and states[one.job].alive:
-                runs = {run.settings.identity() for run in Shard.read(one.shard).runs} & missing
+        for task in listed:
+            if states.get(task.job, GONE).alive:
+                runs = Shard.read(task.shard).identities() & missing
                 if runs:
-                    self.submissions.append(one)
-                    self.shards |= dict.fromkeys(runs, one.shard)
+                    self.submissions.append(task)
+                    self.shards |= dict.fromkeys(runs, task.shard)
 
     def submit(self, parts: Sequence[Sequence[int]]) -> list[Submission]:
         """Submit runs, given by their positions in the grid, as a shard for each part.
@@ -154,7 +171,7 @@ class Launch:
                 text = f"nothing was submitted: {error}"
                 raise ConfigError("hydra/launcher", "fused_slurm", text) from None
             log.error("%d of %d tasks submitted: %s", len(submitted), len(shards), error)
-            left = {shard.path for shard in shards} - {one.shard for one in submitted}
+            left = {shard.path for shard in shards} - {task.shard for task in submitted}
             self.reasons |= dict.fromkeys(left, f"its task was not submitted: {error}")
         return submitted
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -19,27 +19,16 @@ SUMMARY_SECONDS = 10.0
 
 
 class Executor(Protocol):
-    """Starts a worker for each shard, in a task, and tells how the tasks are.
+    """Starts a worker for each shard, in a task, and tells how the tasks are."""
 
-    Attributes:
-        grace: seconds after its end in which what a task wrote last may still show.
-        pause: most seconds between two looks at the tasks.
-    """
-
-    grace: float
-    pause: float
+    grace: float  # seconds after its end in which what a task wrote last may still show
+    pause: float  # most seconds between two looks at the tasks
 
     def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
         """Submit shards, in several parts where it must."""
-        ...
 
-    def states(self, submissions: Sequence[Submission]) -> dict[str, TaskState]:
+    def states(self, jobs: Iterable[str]) -> dict[str, TaskState]:
         """By job; absent is what is not known, or no longer. Raises :class:`SlurmError`."""
-        ...
-
-    def cancel(self, submissions: Sequence[Submission]) -> None:
-        """Ask for the end of these tasks."""
-        ...
 
 
 @dataclass
@@ -74,7 +63,7 @@ class Monitor:
     ) -> None:
         self.executor, self.stall_seconds = executor, 60 * stall_minutes
         self.reasons: dict[Path, str] = {}
-        self._all = [_Followed(one) for one in submissions]
+        self._all = [_Followed(submission) for submission in submissions]
         self._open = list(self._all)
         self._answered = True
         self._summary: tuple[float, str] = (float("-inf"), "")
@@ -82,10 +71,10 @@ class Monitor:
     def run(self, progress: Callable[[int], Progress] = Progress) -> None:
         """Return when all tasks have ended."""
         started = time.monotonic()
-        with progress(sum(one.submission.runs for one in self._all)) as counter:
+        with progress(sum(task.submission.runs for task in self._all)) as counter:
             while self._open:
                 self.look()
-                counter.advance(sum(one.status.done for one in self._all) - counter.done)
+                counter.advance(sum(task.status.done for task in self._all) - counter.done)
                 if self._open:
                     pause = max(0.2, (time.monotonic() - started) / 20)
                     time.sleep(min(self.executor.pause, pause))
@@ -93,7 +82,7 @@ class Monitor:
     def look(self) -> None:
         """See once how all tasks are."""
         try:
-            states = self.executor.states([one.submission for one in self._open])
+            states = self.executor.states([task.submission.job for task in self._open])
             self._answered = True
         except SlurmError as error:
             # The tasks go on whether or not their controller answers.
@@ -101,62 +90,55 @@ class Monitor:
                 log.warning("%s; asking again", error)
             self._answered = False
         now = time.monotonic()
-        for one in list(self._open):
+        for task in list(self._open):
             if self._answered:
-                one.state = states.get(one.submission.job, GONE)
-            self._read_status(one, now)
-            self._judge(one, now)
+                task.state = states.get(task.submission.job, GONE)
+            self._read_status(task, now)
+            if task.status.state == "finished":
+                self._open.remove(task)
+            elif task.state.alive or not self._answered:
+                task.dead = None
+                self._name_if_stalled(task, now)
+            else:
+                task.dead = now if task.dead is None else task.dead
+                if now - task.dead >= self.executor.grace:
+                    self._open.remove(task)
+                    self._report_death(task)
         self._summarise(now)
 
-    def _read_status(self, one: _Followed, now: float) -> None:
-        status = WorkerStatus.read(one.submission.shard)
-        if status is None:
-            return
-        for line in status.errors[len(one.status.errors) :]:
-            log.error("Task %s: %s", one.submission.job, line)
-        if status.updated != one.status.updated:
-            one.moved, one.stalled = now, False
-        one.status = status
+    def _read_status(self, task: _Followed, now: float) -> None:
+        status = WorkerStatus.read(task.submission.shard) or task.status
+        for line in status.errors[len(task.status.errors) :]:
+            log.error("Task %s: %s", task.submission.job, line)
+        if status.updated != task.status.updated or task.state.text != "running":
+            task.moved, task.stalled = now, False
+        task.status = status
 
-    def _judge(self, one: _Followed, now: float) -> None:
-        if one.status.state == "finished":
-            self._open.remove(one)
-        elif one.state.alive or not self._answered:
-            one.dead = None
-            if one.state.text != "running":
-                one.moved = now
-            elif now - one.moved > self.stall_seconds and not one.stalled:
-                one.stalled = True
-                log.warning(
-                    "Task %s has got no further for %.0f minutes; log: %s",
-                    one.submission.job, (now - one.moved) / 60, one.submission.log,
-                )  # fmt: skip
-        else:
-            one.dead = now if one.dead is None else one.dead
-            if now - one.dead >= self.executor.grace:
-                self._open.remove(one)
-                self._report_death(one)
+    def _name_if_stalled(self, task: _Followed, now: float) -> None:
+        still, submission = now - task.moved, task.submission
+        if still > self.stall_seconds and not task.stalled:
+            task.stalled = True
+            text = "Task %s has got no further for %.0f minutes; log: %s"
+            log.warning(text, submission.job, still / 60, submission.log)
 
-    def _report_death(self, one: _Followed) -> None:
-        task = one.submission
-        reason = f"task {task.job} {one.state.text}"
-        if one.status.state == "failed" and one.status.error:
-            reason += f" ({one.status.error})"
-        self.reasons[task.shard] = f"{reason}; log: {task.log}"
-        shard = Shard.read(task.shard)
+    def _report_death(self, task: _Followed) -> None:
+        job, file, log_file = task.submission.job, task.submission.shard, task.submission.log
+        how = task.state.text
+        if task.status.state == "failed" and task.status.error:
+            how += f" ({task.status.error})"
+        self.reasons[file] = f"task {job} {how}; log: {log_file}"
+        shard = Shard.read(file)
         results = Outcomes(shard.runs, shard.directory, shard.label).results()
         numbers = [run.number for run in shard.runs]
         log.error(
-            "T%s: %d of its %d runs (#%d to #%d) are missing; log: %s", reason[1:],
-            sum(result is None for result in results), len(results), min(numbers), max(numbers),
-            task.log,
+            "Task %s %s: %d of its %d runs (#%d to #%d) are missing; log: %s", job, how,
+            results.count(None), len(results), min(numbers), max(numbers), log_file,
         )  # fmt: skip
 
     def _summarise(self, now: float) -> None:
         counts: Counter[str] = Counter(lost=len(self.reasons))
         counts["finished"] = len(self._all) - len(self._open) - len(self.reasons)
-        for one in self._open:
-            counts[one.state.text if one.state.alive else "ending"] += 1
+        counts.update(task.state.text if task.state.alive else "ending" for task in self._open)
         text = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()) if n)
         due = now - self._summary[0] >= SUMMARY_SECONDS or not self._open
         if text != self._summary[1] and due:

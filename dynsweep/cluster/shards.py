@@ -1,4 +1,4 @@
-"""What passes between the process that starts workers and the workers: files, and a signal.
+"""What passes between the process that starts workers and the workers: files.
 
 In ``DIR/tasks/LAUNCH/``, LAUNCH being the time of the launch and some random letters:
 ``0007.json`` the runs of worker 7, written before it starts; ``0007.status.json`` what it says of
@@ -12,12 +12,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,9 @@ from typing import Any
 from dynsweep.config import Run, flatten, from_flat
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
+from dynsweep.store.records import split
 
-STOP_SIGNAL = signal.SIGUSR2  # submitit's word for "you are preempted, or out of time"
 TASKS = "tasks.json"
-REQUEUE = 75  # exit status of a worker of this machine that was asked to stop (EX_TEMPFAIL)
 
 
 @dataclass(frozen=True)
@@ -48,15 +46,13 @@ class Shard:
         """Begins the names of the files that the worker writes, and of no others."""
         return f"{self.path.parent.name}-{self.path.stem}."
 
+    def identities(self) -> set[str]:
+        """Of its runs."""
+        return {run.settings.identity() for run in self.runs}
+
     def write(self) -> None:
         """Settings that all runs have are written once."""
-        configs = [flatten(run.settings) for run in self.runs]
-        shared = {
-            name: value
-            for name, value in configs[0].items()
-            if all(name in config and config[name] == value for config in configs)
-        }
-        own = [{k: v for k, v in config.items() if k not in shared} for config in configs]
+        shared, own = split([flatten(run.settings) for run in self.runs])
         rows = [
             {"number": run.number, "overrides": run.overrides, "config": config}
             for run, config in zip(self.runs, own, strict=True)
@@ -69,7 +65,7 @@ class Shard:
         content = json.loads(path.read_text())
         shared = content["config"]
         runs = [
-            Run(row["number"], row["overrides"], from_flat({**shared, **row["config"]}))
+            Run(row["number"], row["overrides"], from_flat(shared | row["config"]))
             for row in content["runs"]
         ]
         return Shard(path, tuple(runs))
@@ -91,7 +87,7 @@ class WorkerStatus:
     def write(self, shard: Path) -> None:
         """Replace the status of the worker of the shard in file ``shard``."""
         self.host, self.pid, self.updated = socket.gethostname(), os.getpid(), time.time()
-        write_json(shard.with_suffix(".status.json"), asdict(self))
+        write_json(shard.with_suffix(".status.json"), vars(self))
 
     @staticmethod
     def read(shard: Path) -> WorkerStatus | None:

@@ -1,16 +1,26 @@
-"""What Slurm says, in the words of its own commands.
+"""Shards become tasks of Slurm, through submitit; and what Slurm's own commands say of them.
 
 submitit asks ``sacct``, which needs an accounting database; ``squeue`` answers on every cluster,
 and at once. It remembers a task that ended for some minutes (``MinJobAge``): it must be asked
 more often than that.
+
+Of submitit's private names one is used (``setup.cfg`` keeps to the versions that have it):
+``SlurmExecutor._make_submission_file_text``, for the script of a task, so that
+``sbatch --test-only`` can say what Slurm would refuse before anything is submitted.
 """
 
+import contextlib
+import io
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
-from dynsweep.errors import DynsweepError
+from dynsweep.cluster.shards import Shard, Submission
+from dynsweep.config.launchers import PREFIX, SIZES, SlurmConf
+from dynsweep.errors import ConfigError, DynsweepError
 
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
@@ -25,6 +35,11 @@ ENDINGS = {
     "FAILED": "died",
     "COMPLETED": "ended early",
 }
+
+# Settings that are not sbatch's, and sbatch's that have another name.
+OURS = {*SIZES, "_target_", "detach", "on_interrupt", "stall_minutes"}
+OURS |= {"submitit_folder", "max_num_timeout"}
+NAMES = {"timeout_min": "time", "name": "job_name", "mem_gb": "mem"}
 
 
 @dataclass(frozen=True)
@@ -96,12 +111,70 @@ def arrays(jobs: Iterable[str]) -> list[str]:
     return sorted({job.partition("_")[0] for job in jobs})
 
 
-def partitions() -> list[str]:
-    """Names of the cluster's partitions."""
-    return sorted(set(ask("sinfo", "-h", "-o", "%R").split()))
+class SlurmExecutor:
+    """Arrays of tasks, one shard each; see :class:`dynsweep.cluster.monitor.Executor`.
 
+    Raises:
+        ConfigError: submitit is not installed, or this machine has no Slurm.
+    """
 
-def largest_array() -> int:
-    """How many tasks one array can have."""
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"))
-    return int(found[1]) if found else 1001
+    grace = 10.0
+    pause = 10.0
+    states = staticmethod(states)
+
+    def __init__(self, conf: SlurmConf) -> None:
+        self.conf = conf
+        self.given = {k: v for k, v in vars(conf).items() if k not in OURS and v is not None}
+        try:
+            import submitit
+
+            folder, most = conf.submitit_folder, conf.max_num_timeout
+            self._executor: Any = submitit.SlurmExecutor(folder, max_num_timeout=most)
+        except (ImportError, RuntimeError) as error:
+            missing = isinstance(error, ImportError)
+            allowed = "needs submitit: pip install 'dynsweep[slurm]'" if missing else str(error)
+            raise ConfigError("hydra/launcher", "fused_slurm", allowed) from None
+        parameters = {NAMES.get(name, name): value for name, value in self.given.items()}
+        if conf.mem_gb is not None:
+            parameters["mem"] = f"{conf.mem_gb}GB"
+        self._executor.update_parameters(nodes=1, ntasks_per_node=1, **parameters)
+
+    def check(self) -> None:
+        """Raise :class:`ConfigError` if Slurm would refuse such tasks."""
+        script = self._executor._make_submission_file_text("true", "check")
+        try:
+            ask("sbatch", "--test-only", input=script)
+            return
+        except SlurmError as error:
+            reason = str(error).removeprefix("sbatch: ")
+        partition, known = self.conf.partition, set(ask("sinfo", "-h", "-o", "%R").split())
+        if partition is not None and not set(partition.split(",")) <= known:
+            allowed = f"must be one of {', '.join(sorted(known))}"
+            raise ConfigError(f"{PREFIX}partition", partition, allowed)
+        defaults = vars(SlurmConf(name=self.conf.name))
+        asked = [f"{k}={v}" for k, v in self.given.items() if v != defaults[k]]
+        allowed = f"Slurm refuses such tasks: {reason}"
+        raise ConfigError("hydra.launcher", f"{{{', '.join(asked)}}}", allowed)
+
+    def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
+        """Array by array; raise :class:`SlurmError` where Slurm takes no more."""
+        from dynsweep.cluster.worker import Worker
+
+        limit = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"))
+        size = int(limit[1]) if limit else 1001
+        pieces = [shards[start : start + size] for start in range(0, len(shards), size)]
+        # Several arrays run side by side: each gets its part of the tasks at a time.
+        at_once = max(1, self.conf.array_parallelism // len(pieces))
+        self._executor.update_parameters(array_parallelism=at_once)
+        log = attrgetter("paths.stdout" if self.conf.stderr_to_stdout else "paths.stderr")
+        for piece in pieces:
+            try:
+                # submitit prints sbatch's words besides raising them.
+                with contextlib.redirect_stderr(io.StringIO()), self._executor.batch():
+                    jobs = [self._executor.submit(Worker(shard.path)) for shard in piece]
+            except Exception as error:
+                raise SlurmError(words(str(error))) from error
+            yield [
+                Submission(shard.path, job.job_id, log(job), len(shard.runs), "slurm")
+                for shard, job in zip(piece, jobs, strict=True)
+            ]

@@ -47,29 +47,34 @@ def report(directory: Path) -> str:
     counts = Counter(records.values())
     counted: set[str] = set()  # a run that is in several tasks counts once
     for word in ("running", "pending", "missing"):
-        runs = {run for one in unfinished if one.word == word for run in one.left}
+        runs = {run for task in unfinished if task.word == word for run in task.left}
         counts[word] = len(runs - counted)
         counted |= runs
     words = (*FINISHED, FAILED, "running", "pending", "missing")
     text = ", ".join(f"{counts[word]:,} {word}" for word in words if counts[word])
     lines = [f"{directory}: {text or 'no runs yet'}", *([note] if note else [])]
     if unfinished:
-        lines.append("Tasks that have not finished:")
-        lines += [str(one) for one in unfinished[:MOST_TASKS]]
-        if len(unfinished) > MOST_TASKS:
-            lines.append(f"  and {len(unfinished) - MOST_TASKS:,} more")
+        lines += ["Tasks that have not finished:", *map(str, unfinished[:MOST_TASKS])]
+    if len(unfinished) > MOST_TASKS:
+        lines.append(f"  and {len(unfinished) - MOST_TASKS:,} more")
     return "\n".join(lines)
 
 
 def _unfinished(directory: Path, recorded: Set[str]) -> tuple[list[_Unfinished], str]:
     """Unfinished tasks of all launches; a note if Slurm could not be asked."""
     unfinished = []
-    for one in read_submissions(directory):
-        status = WorkerStatus.read(one.shard)
-        if status is None or status.state != "finished":
-            left = {run.settings.identity() for run in Shard.read(one.shard).runs} - recorded
-            if left:
-                unfinished.append(_Unfinished(one, status, left, _last_said(one, status)))
+    for submission in read_submissions(directory):
+        status = WorkerStatus.read(submission.shard)
+        state = TaskState("pending", alive=True)
+        if status is not None:
+            if status.state == "finished":
+                continue
+            state = TaskState(status.state, alive=status.state != "failed")
+            if submission.scheduler == "local" and time.time() - status.updated > SILENT_SECONDS:
+                state = GONE
+        left = Shard.read(submission.shard).identities() - recorded
+        if left:
+            unfinished.append(_Unfinished(submission, status, left, state))
     asked = [task for task in unfinished if task.submission.scheduler == "slurm"]
     try:
         known = states(task.submission.job for task in asked) if asked else {}
@@ -79,11 +84,3 @@ def _unfinished(directory: Path, recorded: Set[str]) -> tuple[list[_Unfinished],
     for task in asked:
         task.state = known.get(task.submission.job, GONE)
     return unfinished, ""
-
-
-def _last_said(submission: Submission, status: WorkerStatus | None) -> TaskState:
-    if status is None:
-        return TaskState("pending", alive=True)
-    if submission.scheduler == "local" and time.time() - status.updated > SILENT_SECONDS:
-        return GONE
-    return TaskState(status.state, alive=status.state != "failed")

@@ -1,23 +1,38 @@
-"""A worker: trains one shard, says how far it is, and stops in good order when asked to."""
+"""A worker trains one shard, says how far it is, and stops in good order when asked to.
+
+On this machine it is a process: one for each GPU, or as many as are asked for.
+"""
 
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
-from dynsweep.cluster.shards import REQUEUE, STOP_SIGNAL, Shard, WorkerStatus
+from dynsweep.cluster.balance import balanced
+from dynsweep.cluster.monitor import Monitor
+from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, write_shards
+from dynsweep.cluster.slurm import TaskState
+from dynsweep.config import Run
+from dynsweep.engines.devices import available_threads, resolve_device, visible_gpus
 from dynsweep.sweep.progress import Progress
+from dynsweep.sweep.runner import run_sweep
 from dynsweep.training.driver import Preempted
 
 log = logging.getLogger(__name__)
 
+STOP_SIGNAL = signal.SIGUSR2  # submitit's word for "you are preempted, or out of time"
+REQUEUE = 75  # exit status of a process that was asked to stop (EX_TEMPFAIL)
 STATUS_SECONDS = 5.0
 MOST_ERRORS = 20  # passed on one by one
 
 
+@dataclass(frozen=True)
 class Worker:
     """Trains the shard in a file; a task of Slurm calls one, or :func:`main`.
 
@@ -25,43 +40,37 @@ class Worker:
     submitit the task is then requeued, and goes on from there.
     """
 
-    def __init__(self, shard: Path) -> None:
-        self.shard = shard
-        self._stopping = False
+    shard: Path
+
+    def checkpoint(self) -> Any:
+        """For submitit: what a requeued task runs. It finds its records and its checkpoint."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
 
     def __call__(self) -> None:
         logging.basicConfig(
             level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stderr
         )
+        signals: list[int] = []
         # submitit's handler would leave at once, from the middle of a step.
-        requeue = signal.signal(STOP_SIGNAL, self._stop)
-        try:
-            self._train()
-        except Preempted:
-            log.warning("Stopped and saved; to be continued")
-            if not callable(requeue):
-                raise
-            requeue(STOP_SIGNAL, None)  # submitit's: dumps the task anew, requeues, exits
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = True
-
-    def _train(self) -> None:
+        requeue = signal.signal(STOP_SIGNAL, lambda number, frame: signals.append(number))
         shard = Shard.read(self.shard)
         status = WorkerStatus(total=len(shard.runs))
         status.write(self.shard)
         logger, errors = logging.getLogger("dynsweep"), Errors(status)
         logger.addHandler(errors)
         try:
-            # PyTorch comes with it; by now the launching process sees that the worker runs.
-            from dynsweep.cluster.local import train_shard
-
             train_shard(
-                shard, lambda: self._stopping, lambda runs: Heartbeat(runs, self.shard, status)
+                shard, lambda: bool(signals), lambda runs: Heartbeat(runs, self.shard, status)
             )
             status.state, status.done = "finished", status.total
         except Preempted:
             status.state = "requeued"
+            log.warning("Stopped and saved; to be continued")
+            if callable(requeue):
+                status.write(self.shard)
+                requeue(STOP_SIGNAL, None)  # submitit's: dumps the task anew, requeues, exits
             raise
         except BaseException as error:
             status.state = "failed"
@@ -100,6 +109,97 @@ class Heartbeat(Progress):
         if now - self._written >= STATUS_SECONDS:
             self._written = now
             self.status.write(self.shard)
+
+
+class LocalExecutor:
+    """A process of this machine for each shard, all at a time.
+
+    Args:
+        stop: asked with every look at them; once true, all are asked to stop, and ``Preempted``
+            is raised when they have.
+    """
+
+    grace = 0.0
+    pause = 0.2
+
+    def __init__(self, stop: Callable[[], bool] = lambda: False) -> None:
+        self.stop = stop
+        self._stopping = False
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
+        """A process for each, with its part of the threads, and a GPU if there are any."""
+        gpus = visible_gpus()
+        threads = max(1, available_threads() // len(shards))
+        for index, shard in enumerate(shards):
+            environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+            if gpus:
+                environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+            command = [sys.executable, "-m", "dynsweep.cluster.worker", str(shard.path)]
+            log_file = shard.path.with_suffix(".log")
+            with log_file.open("ab") as file:
+                # A session of its own: Ctrl-C reaches this process, which then ends the others.
+                process = subprocess.Popen(
+                    command, env=environment, stdout=file, stderr=file, start_new_session=True
+                )
+            self._processes[str(process.pid)] = process
+            yield [Submission(shard.path, str(process.pid), log_file, len(shard.runs), "local")]
+
+    def states(self, jobs: Iterable[str]) -> dict[str, TaskState]:
+        """How the processes are; raise ``Preempted`` when all were stopped."""
+        codes = {job: process.poll() for job, process in self._processes.items()}
+        if REQUEUE in codes.values() and None not in codes.values():
+            raise Preempted
+        if self.stop() and not self._stopping:
+            self._stopping = True
+            for process in self._processes.values():
+                process.send_signal(STOP_SIGNAL)
+        return {job: _task_state(codes[job]) for job in jobs}
+
+    def close(self) -> None:
+        """End all that are left, and wait for their end."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.wait()
+
+
+def _task_state(code: int | None) -> TaskState:
+    if code is None or code == REQUEUE:
+        return TaskState("running", alive=True)
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    return TaskState(how, alive=False)
+
+
+def worker_count(runs: Sequence[Run], workers: int | None = None) -> int:
+    """How many workers train these runs here: ``workers``, or one for each GPU that they may
+    use, or one."""
+    if workers is None:
+        devices = {resolve_device(device) for device in {run.settings.device for run in runs}}
+        workers = len(visible_gpus()) if "cuda" in devices else 1
+    return max(1, min(workers, len(runs)))
+
+
+def train_shard(
+    shard: Shard, stop: Callable[[], bool], progress: Callable[[int], Progress]
+) -> None:
+    """Train a shard in this process, or in one process for each of the GPUs here."""
+    count = worker_count(shard.runs)
+    if count == 1:
+        run_sweep(shard.runs, shard.directory, shard.label, stop, progress)
+        return
+    # A task that comes back cuts as before: each worker finds its own records and checkpoint.
+    parts = balanced(shard.runs, range(len(shard.runs)), count)
+    grid = [[shard.runs[position] for position in part] for part in parts]
+    shards = write_shards(shard.path.parent, grid, f"{shard.path.stem}.")
+    executor = LocalExecutor(stop)
+    try:
+        monitor = Monitor([task for part in executor.submit(shards) for task in part], executor)
+        monitor.run(progress)
+    finally:
+        executor.close()
+    if monitor.reasons:
+        raise RuntimeError("; ".join(monitor.reasons.values()))
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ class FusedLauncher(BasicLauncher):
 
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
         """Objective or error of each run."""
-        from dynsweep.cluster.local import run_here
+        from dynsweep.cluster.launch import run_here
 
         return run_here(runs, directory, self.workers)
 

@@ -27,27 +27,16 @@ FORMAT = 2
 
 @dataclass
 class Record:
-    """What is kept of one run.
+    """What is kept of one run."""
 
-    Attributes:
-        id: :meth:`RunConfig.identity`.
-        number: job number in the multirun that trained it.
-        overrides: as typed, one ``key=value`` each.
-        config: all settings, one level of dotted names.
-        status: ``completed``, ``diverged`` (weights or loss not finite) or ``failed`` (raised).
-        metrics: those of :mod:`dynsweep.metrics` at the end; losses without class weights.
-        seconds: the run's share of its batch's wall time.
-        error: the exception of a failed run, one line.
-    """
-
-    id: str
-    number: int
-    overrides: list[str]
-    config: dict[str, Any]
-    status: str
-    metrics: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    error: str | None = None
+    id: str  # RunConfig.identity
+    number: int  # job number in the multirun that trained it
+    overrides: list[str]  # as typed, one key=value each
+    config: dict[str, Any]  # all settings, one level of dotted names
+    status: str  # completed, diverged (weights or loss not finite) or failed (raised)
+    metrics: dict[str, float] = field(default_factory=dict)  # at the end, without class weights
+    seconds: float = 0.0  # the run's share of its batch's wall time
+    error: str | None = None  # the exception of a failed run, one line
 
 
 class Store:
