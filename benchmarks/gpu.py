@@ -158,7 +158,7 @@ def main() -> None:
                 f"{cells} | {size} | {each:.4f} | {each / first:.1f} | {share:.0%} |", flush=True
             )
     for most in options.units:
-        with mock.patch("dynsweep.engines.triton_geometry.most_units", lambda *_, most=most: most):
+        with mock.patch("dynsweep.engines.triton.most_units", lambda *_, most=most: most):
             batch = grid(options.side, options.steps)
             engine = ROWS["Triton, weights in registers"]
             each = microseconds(engine, batch, device, options.timed_steps)

@@ -34,8 +34,7 @@ from dynsweep.config import (
 from dynsweep.data import load
 from dynsweep.engines import Session, choose
 from dynsweep.engines.batches import Batch, total_steps
-from dynsweep.engines.minibatches import PADDING, Minibatches
-from dynsweep.engines.reference import ReferenceEngine
+from dynsweep.engines.reference import PADDING, Minibatches, ReferenceEngine
 from dynsweep.models import seeding
 from dynsweep.training.driver import train
 from dynsweep.training.probe import Probe, measure
@@ -262,24 +261,24 @@ def measured(session: Session, *runs: RunConfig) -> dict[str, Any]:
 
 
 def test_every_epoch_is_a_new_order_of_all_samples() -> None:
-    batches = Minibatches([0, 1], 10, 3, False)
-    assert batches.per_epoch == 3
     cpu = torch.device("cpu")
-    seen = torch.cat([batches.indices(step, cpu)[0] for step in range(3)], dim=1)
+    batches = Minibatches([0, 1], 10, 3, False, cpu)
+    assert batches.per_epoch == 3
+    seen = torch.cat([batches.indices(step)[0] for step in range(3)], dim=1)
     assert [len(set(row.tolist())) for row in seen] == [9, 9]
     assert not torch.equal(seen[0], seen[1])
-    again = torch.cat([batches.indices(step, cpu)[0] for step in range(3, 6)], dim=1)
+    again = torch.cat([batches.indices(step)[0] for step in range(3, 6)], dim=1)
     assert not torch.equal(seen, again)
-    alone = Minibatches([1], 10, 3, False)
-    torch.testing.assert_close(alone.indices(4, cpu)[0][0], again[1, 3:6])
-    alone.begin(1, cpu)
-    torch.testing.assert_close(alone.indices(torch.tensor(4), cpu)[0][0], again[1, 3:6])
+    alone = Minibatches([1], 10, 3, False, cpu)
+    torch.testing.assert_close(alone.indices(4)[0][0], again[1, 3:6])
+    alone.begin(1)
+    torch.testing.assert_close(alone.indices(torch.tensor(4))[0][0], again[1, 3:6])
 
 
 def test_augmentation_shifts_and_mirrors() -> None:
     images = torch.arange(2 * 4 * 3 * 8 * 8, dtype=torch.float64).view(2, 4, 3, 8, 8) + 1
-    batches = Minibatches([0, 1], 4, 4, True)
-    _, where = batches.indices(0, torch.device("cpu"))
+    batches = Minibatches([0, 1], 4, 4, True, torch.device("cpu"))
+    _, where = batches.indices(0)
     views = batches.view(images, where)
     padded = functional.pad(images, (PADDING,) * 4)
     mirrored = 0

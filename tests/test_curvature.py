@@ -26,8 +26,7 @@ from dynsweep.config import (
     SharpnessConfig,
     SpiralsConfig,
 )
-from dynsweep.curvature.hessian import Hessian
-from dynsweep.curvature.lanczos import largest
+from dynsweep.curvature.lanczos import Hessian, largest
 from dynsweep.curvature.ntk import chosen
 from dynsweep.data import load
 from dynsweep.engines import choose
@@ -35,8 +34,7 @@ from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.loss import sample_losses
 from dynsweep.store import load_snapshots, load_trajectories, read
-from dynsweep.training.checkpoints import Checkpoint
-from dynsweep.training.driver import Preempted, train
+from dynsweep.training.driver import Checkpoint, Preempted, train
 from dynsweep.training.probe import Probe, measure
 from dynsweep.training.schedules import Schedule
 

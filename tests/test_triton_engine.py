@@ -20,8 +20,7 @@ from typing import Any
 import pytest
 
 from dynsweep.config import RunConfig
-from dynsweep.engines.triton import TritonEngine, interpreted
-from dynsweep.engines.triton_geometry import geometry
+from dynsweep.engines.triton import TritonEngine, geometry, interpreted
 
 Make = Callable[..., RunConfig]
 ENGINE = TritonEngine()

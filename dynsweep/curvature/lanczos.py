@@ -1,22 +1,50 @@
-"""The largest eigenvalues of many symmetric matrices at once, by Lanczos' method."""
+"""The Hessian of every run's loss at once, and its largest eigenvalues by Lanczos' method."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+MOST = 100  # products for one spectrum
 
-class LinearMap(Protocol):
-    """Symmetric maps of one size, one for every run."""
+
+class Hessian:
+    """The Hessian of each run's loss, as a linear map.
+
+    Runs do not interact: the gradient of the summed losses holds each run's own gradient, and
+    one more differentiation multiplies each run's Hessian with its own vector.
+
+    Args:
+        losses: shape ``(runs,)``, with the graph that made them.
+        params: what they depend on, each of shape ``(runs, ...)``.
+
+    Attributes:
+        size: numbers in the parameters of one run.
+    """
+
+    def __init__(self, losses: Tensor, params: Sequence[Tensor]) -> None:
+        self.params = list(params)
+        gradients = torch.autograd.grad(losses.sum(), self.params, create_graph=True)
+        self.gradient = _flat(gradients)
+        self.size = self.gradient.shape[1]
 
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """``(runs, size)`` to ``(runs, size)``."""
-        ...
+        inner = (self.gradient * vectors).sum()
+        if not inner.requires_grad:  # a loss linear in its parameters
+            return torch.zeros_like(vectors)
+        products = torch.autograd.grad(
+            inner, self.params, retain_graph=True, materialize_grads=True
+        )
+        return _flat(products)
 
 
-@dataclass(frozen=True)
-class Spectrum:
+def _flat(values: Sequence[Tensor]) -> Tensor:
+    return torch.cat([value.flatten(1) for value in values], dim=1)
+
+
+class Spectrum(NamedTuple):
     """The largest eigenvalues found.
 
     Attributes:
@@ -32,27 +60,27 @@ class Spectrum:
 
 
 def largest(
-    matrix: LinearMap,
+    matrix: Any,
     start: Tensor,
     count: int = 1,
     *,
     tolerance: float = 1e-3,
-    most: int = 100,
     order: int | None = None,
 ) -> Spectrum:
     """Lanczos with full reorthogonalisation, twice, all runs in step.
 
     Ends when every run's residuals are below ``tolerance`` times its largest value in size, or
-    after ``most`` products. With ``order`` it takes just so many (the authors' notebook: 10). Runs
+    after ``MOST`` products. With ``order`` it takes just so many (the authors' notebook: 10). Runs
     whose Krylov space is exhausted go on with a new random direction.
 
     Args:
-        matrix: the maps.
+        matrix: symmetric maps, one for every run; ``matrix @ vectors`` keeps ``(runs, size)``.
         start: first directions ``(runs, size)``, not 0.
         count: how many eigenvalues.
     """
     runs, size = start.shape
-    most = min(order or most, size)
+    most = min(order or MOST, size)
+    tiny = torch.finfo(start.dtype).tiny
     generator = torch.Generator(device=start.device).manual_seed(0)
     basis = [start / start.norm(dim=1, keepdim=True)]
     diagonal: list[Tensor] = []
@@ -78,12 +106,7 @@ def largest(
             new = _orthogonal(new.to(start.dtype), basis)
             rest = torch.where(exhausted[:, None], new, rest)
         beside.append(length)
-        basis.append(
-            rest
-            / rest.norm(dim=1, keepdim=True).clamp_min(
-                1e-300 if rest.dtype == torch.float64 else 1e-30
-            )
-        )
+        basis.append(rest / rest.norm(dim=1, keepdim=True).clamp_min(tiny))
 
 
 def _orthogonal(vectors: Tensor, basis: list[Tensor]) -> Tensor:
@@ -96,18 +119,15 @@ def _orthogonal(vectors: Tensor, basis: list[Tensor]) -> Tensor:
 
 def _ritz(diagonal: list[Tensor], beside: list[Tensor], last: Tensor, count: int) -> Spectrum:
     """Eigenvalues of the tridiagonal matrices, in float64."""
-    taken = len(diagonal)
     small = torch.diag_embed(torch.stack(diagonal, dim=1).double())
     if beside:
-        off = torch.stack(beside, dim=1).double()
-        small = small + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
+        off = torch.diag_embed(torch.stack(beside, dim=1).double(), 1)
+        small = small + off + off.mT
+    small = small.cpu()
     # A run that diverged has no eigenvalues.
-    finite = small.isfinite().all(dim=(1, 2))
-    small = torch.where(
-        finite[:, None, None], small, torch.eye(taken, device=small.device).double()
-    )
-    values, vectors = torch.linalg.eigh(small.cpu())
+    small[~small.isfinite().all(dim=(1, 2))] = torch.nan
+    values, vectors = torch.linalg.eigh(small.nan_to_num())
     values, vectors = values.flip(1)[:, :count], vectors.flip(2)[:, :, :count]
     residuals = last.double().cpu()[:, None] * vectors[:, -1].abs()
-    nothing = torch.where(finite.cpu(), 0.0, torch.nan)[:, None]
-    return Spectrum(values + nothing, residuals + nothing, taken)
+    nothing = 0 * small[:, :1, 0]
+    return Spectrum(values + nothing, residuals + nothing, len(diagonal))

@@ -1,6 +1,7 @@
 """The empirical neural tangent kernel: inner products of the logits' gradients."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 
 import numpy as np
 import torch
@@ -47,11 +48,6 @@ def kernel(
 
     jacobian: Callable[..., dict[str, Tensor]] = torch.func.jacrev(summed)
     gradients = torch.func.vmap(jacobian, in_dims=(None, 0))(dict(params), inputs)
-    samples = len(inputs)
-    total = inputs.new_zeros(runs, samples, samples, dtype=next(iter(params.values())).dtype)
-    classes = 1
-    for one in gradients.values():  # (samples, classes, runs, ...)
-        classes = one.shape[1]
-        rows = one.flatten(3).permute(2, 0, 1, 3).reshape(runs, samples, -1)
-        total += torch.bmm(rows, rows.mT)
-    return total / classes
+    rows = [one.flatten(3).permute(2, 0, 1, 3).flatten(2) for one in gradients.values()]
+    classes = next(iter(gradients.values())).shape[1]  # of (samples, classes, runs, ...)
+    return reduce(torch.add, (torch.bmm(row, row.mT) for row in rows)) / classes

@@ -36,9 +36,6 @@ class Power(NamedTuple):
     factor: float
 
 
-NO_ONSET = Onset(float("nan"), float("nan"))
-
-
 def onset(
     step: ArrayLike,
     loss_change: ArrayLike,
@@ -47,20 +44,7 @@ def onset(
     loss: ArrayLike | None = None,
     level: float = LEVEL,
 ) -> Onset:
-    """The first of :func:`onsets`; two NaN if there is none."""
-    every = onsets(step, loss_change, sharpness, loss=loss, level=level)
-    return every[0] if every else NO_ONSET
-
-
-def onsets(
-    step: ArrayLike,
-    loss_change: ArrayLike,
-    sharpness: ArrayLike,
-    *,
-    loss: ArrayLike | None = None,
-    level: float = LEVEL,
-) -> list[Onset]:
-    """Every start of bouncing, in the order of time.
+    """The first start of bouncing; two NaN if there is none.
 
     The bounce at t is b(t) = (c(t) - (c(t-1) + c(t+1)) / 2) / 2 with c = ``loss_change``: what
     alternates in c, without the drift of a loss that changes smoothly, which hides the start of
@@ -72,8 +56,7 @@ def onsets(
     * it grows: of the magnitudes, every quarter of the window sums to more than the one before.
       Bouncing that dies away, as after a kick below 2 / lr, is none.
 
-    It ends where the sign stays, or the level or the record is left; later starts are searched
-    from there on. Steps without ``loss_change`` count as not recorded.
+    Steps without ``loss_change`` count as not recorded.
 
     Args:
         step: times t, increasing, gaps allowed, shape ``(records,)``.
@@ -86,26 +69,27 @@ def onsets(
         level: as a part of ``|loss|``; above the rounding and the ringing of rectified units.
     """
     time, change = np.asarray(step, dtype=np.float64), np.asarray(loss_change, dtype=np.float64)
+    none = Onset(np.nan, np.nan)
     known = np.isfinite(change)
     if not known.any():
-        return []
+        return none
     scale = np.abs(change[known]).max() if loss is None else np.abs(np.asarray(loss, np.float64))
     bounce = -_beside(time, change, missing=np.nan) / 2
     # Comparisons with NaN are false: a record without a value breaks the row.
     counted = np.abs(bounce) > level * scale
     flips = counted[1:] & counted[:-1] & (bounce[1:] * bounce[:-1] < 0) & (np.diff(time) == 1)
-    breaks = np.flatnonzero(~flips) + 1
-    found = []
-    for row in np.split(np.arange(len(time)), breaks):
-        if len(row) < WINDOW:
-            continue
-        sizes = np.lib.stride_tricks.sliding_window_view(np.abs(bounce[row]), WINDOW)
-        quarters = sizes.reshape(-1, 4, WINDOW // 4).sum(axis=2)
-        grows = (np.diff(quarters, axis=1) > 0).all(axis=1)
-        if grows.any():
-            at = float(time[row[int(grows.argmax())]])
-            found.append(Onset(at, _interpolated(at, time, sharpness)))
-    return found
+    for row in np.split(np.arange(len(time)), np.flatnonzero(~flips) + 1):
+        if len(row) >= WINDOW:
+            sizes = np.lib.stride_tricks.sliding_window_view(np.abs(bounce[row]), WINDOW)
+            quarters = sizes.reshape(-1, 4, WINDOW // 4).sum(axis=2)
+            grows = (np.diff(quarters, axis=1) > 0).all(axis=1)
+            if grows.any():
+                at = float(time[row[int(grows.argmax())]])
+                times, values = known_sharpness(step, sharpness)
+                if not len(times):
+                    return Onset(at, np.nan)
+                return Onset(at, float(np.interp(at, times, values, np.nan, np.nan)))
+    return none
 
 
 def crossing(step: ArrayLike, sharpness: ArrayLike, lr: float) -> float:
@@ -118,7 +102,7 @@ def crossing(step: ArrayLike, sharpness: ArrayLike, lr: float) -> float:
     excess = value - 2 / lr
     rises = np.flatnonzero((excess[:-1] < 0) & (excess[1:] >= 0))
     if not len(rises):
-        return float("nan")
+        return np.nan
     i = rises[0]
     return float(time[i] + (time[i + 1] - time[i]) * -excess[i] / (excess[i + 1] - excess[i]))
 
@@ -133,11 +117,10 @@ def fit_power(x: ArrayLike, y: ArrayLike) -> Power:
     across, up = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     usable = np.isfinite(across) & np.isfinite(up) & (across > 0) & (up > 0)
     across, up = np.log(across[usable]), np.log(up[usable])
-    nan = float("nan")
     if len(np.unique(across)) < 2:
-        return Power(nan, nan, nan)
+        return Power(np.nan, np.nan, np.nan)
     fit = linregress(across, up)
-    error = float(fit.stderr) if len(across) > 2 else nan
+    error = float(fit.stderr) if len(across) > 2 else np.nan
     return Power(float(fit.slope), error, float(np.exp(fit.intercept)))
 
 
@@ -162,10 +145,3 @@ def _beside(time: Floats, value: Floats, missing: float = 0.0) -> Floats:
         means = (value[2:] + value[:-2]) / 2 - value[1:-1]
         result[1:-1] = np.where(both, means, missing)
     return result
-
-
-def _interpolated(at: float, step: ArrayLike, sharpness: ArrayLike) -> float:
-    time, value = known_sharpness(step, sharpness)
-    if not len(time):
-        return float("nan")
-    return float(np.interp(at, time, value, left=np.nan, right=np.nan))

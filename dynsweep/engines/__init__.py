@@ -7,8 +7,7 @@ from typing import Any
 
 from dynsweep.config import RunConfig
 from dynsweep.config.run import settings_of
-from dynsweep.engines.base import Engine, Session
-from dynsweep.engines.capabilities import ANY, allowed
+from dynsweep.engines.base import ANY, Engine, Session, allowed
 from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.graphed import GraphedEngine
 from dynsweep.engines.reference import ReferenceEngine

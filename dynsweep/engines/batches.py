@@ -1,21 +1,17 @@
 """Batches: many runs that share shapes and differ in numbers, trained together."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dynsweep import models
 from dynsweep.config import RunConfig
 from dynsweep.data import Dataset, load
-from dynsweep.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

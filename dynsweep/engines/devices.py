@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.errors import ConfigError
-from dynsweep.lazy import torch
 
 
 def resolve_device(setting: str) -> str:
@@ -57,12 +58,15 @@ def torch_settings(run: RunConfig, device: str) -> Iterator[None]:
 def available_threads() -> int:
     """CPU threads that this process may use: its affinity, within its cgroup's quota, what
     Slurm gave to the task, and ``OMP_NUM_THREADS``."""
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    limits = [_cgroup_threads(), _number("OMP_NUM_THREADS"), _slurm_threads()]
-    return max(1, min([count, *(limit for limit in limits if limit)]))
+    affinity = getattr(os, "sched_getaffinity", None)
+    limits = [
+        len(affinity(0)) if affinity else os.cpu_count(),
+        *(max(1, quota // period) for quota, period in _cgroup("cpu.max")),
+        _variable("OMP_NUM_THREADS"),
+        # Not every cluster binds tasks to their CPUs: ask what the task was given.
+        _variable("SLURM_CPUS_PER_TASK") or _variable("SLURM_CPUS_ON_NODE"),
+    ]
+    return min((limit for limit in limits if limit), default=1)
 
 
 def available_memory(device: str) -> int:
@@ -70,42 +74,26 @@ def available_memory(device: str) -> int:
     what its cgroup and Slurm leave it."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limits = [_cgroup_memory(), _slurm_memory()]
-    return min([free, *(limit for limit in limits if limit is not None)])
+    limits = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    limits += [max(0, most - used) for most, used in _cgroup("memory.max", "memory.current")]
+    # Not every cluster limits memory; one that counts it kills who takes more.
+    each = _variable("SLURM_MEM_PER_CPU") * (_variable("SLURM_CPUS_ON_NODE") or 1)
+    if megabytes := _variable("SLURM_MEM_PER_NODE") or each:
+        limits.append(megabytes * 2**20)
+    return min(limits)
 
 
-def _cgroup_threads() -> int | None:
+def _cgroup(*files: str) -> list[tuple[int, int]]:
+    """The two numbers in these files of the process's cgroup; none where it has no limit."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else max(1, int(quota) // int(period))
+        words = " ".join((Path("/sys/fs/cgroup") / file).read_text() for file in files).split()
+        first, second = map(int, words)  # "max" where there is none
     except (OSError, ValueError):
-        return None
+        return []
+    return [(first, second)]
 
 
-def _cgroup_memory() -> int | None:
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = int((folder / "memory.max").read_text())  # "max" where there is none
-        return max(0, limit - int((folder / "memory.current").read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-def _slurm_threads() -> int | None:
-    """Not every cluster binds tasks to their CPUs: ask what the task was given."""
-    return _number("SLURM_CPUS_PER_TASK") or _number("SLURM_CPUS_ON_NODE")
-
-
-def _slurm_memory() -> int | None:
-    """Not every cluster limits memory; one that counts it kills who takes more."""
-    whole, each = _number("SLURM_MEM_PER_NODE"), _number("SLURM_MEM_PER_CPU")
-    if whole is None and each is not None:
-        whole = each * (_number("SLURM_CPUS_ON_NODE") or 1)
-    return whole and whole * 2**20
-
-
-def _number(variable: str) -> int | None:
-    """A positive whole number in the environment; ``None`` if there is none."""
-    text = os.environ.get(variable, "")
-    return int(text) if text.isdecimal() and int(text) > 0 else None
+def _variable(name: str) -> int:
+    """A whole number in the environment; 0 if there is none."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else 0

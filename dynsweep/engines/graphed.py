@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynsweep.config import RunConfig
+from dynsweep.engines.base import ANY, TABLES, Capabilities, unlisted
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.capabilities import ANY, TABLES, Capabilities, unlisted
 from dynsweep.engines.devices import available_memory
 from dynsweep.engines.reference import ReferenceSession, memory
 
@@ -44,7 +44,7 @@ class GraphedSession(ReferenceSession):
 
     def capture(self) -> dict[int, Callable[[], None]]:
         """Graphs of STEPS steps and of one, by their length."""
-        state = [self.clock, *self._state().values()]
+        state = [self.clock, *self.tensors().values()]
         before = [value.detach().clone() for value in state]
         cuda: Any = torch.cuda
         with cuda.device(self.device):
@@ -75,7 +75,7 @@ class GraphedSession(ReferenceSession):
             some = min(len(rates), ROWS - row)
             if self.minibatches is not None:  # the order of samples is the host's
                 epoch, place = divmod(self.step, self.minibatches.per_epoch)
-                self.minibatches.begin(epoch, self.device)
+                self.minibatches.begin(epoch)
                 some = min(some, self.minibatches.per_epoch - place)
             self.class_weights[row : row + some] = class_weights[:some]
             self.rates[row : row + some] = rates[:some]

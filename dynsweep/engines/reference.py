@@ -8,9 +8,6 @@ with P the samples of the training set, or of the minibatch. Runs do not interac
 of the summed losses holds each run's own gradient.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,18 +15,114 @@ from torch import Tensor
 
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
-from dynsweep.engines.base import Session
+from dynsweep.engines.base import EVERYTHING, Session
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.capabilities import EVERYTHING
 from dynsweep.engines.devices import available_memory
-from dynsweep.engines.minibatches import Minibatches
-from dynsweep.engines.network import Network
-from dynsweep.engines.optimizer import SGD
-from dynsweep.engines.samples import Samples
+from dynsweep.engines.network import Network, Samples
 from dynsweep.loss import sample_losses
+from dynsweep.models import seeding
 
 COPIES = 3  # of a layer's activations that autograd and its temporaries hold at a time, about
+PADDING = 4  # pixels on each side, in which an augmented image is shifted
 MOST_ON_CPU = 32  # small models: more leave the caches
+
+
+class Minibatches:
+    """Which samples each run sees at which step, and how they are shifted and mirrored.
+
+    An epoch is a fresh random order of the training set, cut into minibatches of ``size``; what
+    is left over waits for the next epoch's order. Everything follows from the run's seed and the
+    epoch alone, whichever runs it shares a batch with, so nothing has to be saved to go on.
+    """
+
+    def __init__(
+        self, seeds: list[int], samples: int, size: int, augment: bool, device: torch.device
+    ) -> None:
+        self.seeds, self.samples, self.size, self.augment = seeds, samples, size, augment
+        self.device, self.per_epoch, self.epoch = device, samples // size, -1
+        # A captured graph looks for them where they are now.
+        order, views = (len(seeds), samples), (len(seeds), samples if augment else 0, 3)
+        self.order, self.views = (
+            torch.zeros(shape, dtype=torch.int64, device=device) for shape in (order, views)
+        )
+
+    def begin(self, epoch: int) -> None:
+        """Draw the order of an epoch, and its shifts and mirrors, unless it is the present one."""
+        if epoch == self.epoch:
+            return
+        for k, seed in enumerate(self.seeds):
+            generator = seeding.generator(seed, seeding.SHUFFLE, epoch)
+            self.order[k] = torch.randperm(self.samples, generator=generator)
+            if self.augment:
+                generator = seeding.generator(seed, seeding.AUGMENT, epoch)
+                shift = torch.randint(0, 2 * PADDING + 1, (self.samples, 2), generator=generator)
+                mirror = torch.randint(0, 2, (self.samples, 1), generator=generator)
+                self.views[k] = torch.cat([shift, mirror], dim=1)
+        self.epoch = epoch
+
+    def indices(self, step: int | Tensor) -> tuple[Tensor, Tensor]:
+        """The samples of minibatch number ``step``, shape ``(runs, size)``, and their places in
+        the epoch ``(size,)``.
+
+        A ``step`` on the device is one of the epoch that was begun last.
+        """
+        if isinstance(step, int):
+            self.begin(step // self.per_epoch)
+        where = torch.arange(self.size, device=self.device) + step % self.per_epoch * self.size
+        return self.order[:, where], where
+
+    def view(self, images: Tensor, where: Tensor) -> Tensor:
+        """Images ``(runs, size, channels, height, width)`` shifted by up to PADDING pixels, with 0
+        from outside, and mirrored or not."""
+        if not self.augment:
+            return images
+        down, right, mirror = self.views[:, where].unbind(-1)
+        runs, size, channels, height, width = images.shape
+        padded = torch.nn.functional.pad(images, (PADDING,) * 4)
+        columns = torch.arange(width, device=images.device)
+        columns = torch.where(mirror[..., None] == 1, columns.flip(0), columns)
+        rows = torch.arange(height, device=images.device) + down[..., None]
+        columns = columns + right[..., None]
+        rows = rows[:, :, None, :, None].expand(runs, size, channels, height, padded.shape[-1])
+        columns = columns[:, :, None, None, :].expand(runs, size, channels, height, width)
+        return padded.gather(3, rows).gather(4, columns)
+
+
+class SGD:
+    """PyTorch's ``torch.optim.SGD``, with learning rate, momentum and weight decay per run.
+
+    With g the gradient plus weight decay times w, the velocity is v = momentum * v + g (at first
+    g), and w falls by lr * v; by lr * (g + momentum * v) with Nesterov's momentum.
+
+    Args:
+        params: by name, shape ``(runs, ...)``; changed in place.
+    """
+
+    def __init__(self, params: dict[str, Tensor], batch: Batch) -> None:
+        self.params, self.nesterov = params, batch.first.optimizer.nesterov
+        momentum, weight_decay = (
+            batch.array(f"optimizer.{name}") for name in ("momentum", "weight_decay")
+        )
+        # What no run uses costs nothing.
+        self.decays, moves = (weight_decay > 0).any(), (momentum > 0).any()
+        self.velocity = {k: torch.zeros_like(p) for k, p in params.items()} if moves else {}
+        like = next(iter(params.values()))
+        self.momentum, self.weight_decay = (
+            torch.as_tensor(values).to(like) for values in (momentum, weight_decay)
+        )
+
+    @torch.no_grad()
+    def step(self, gradients: list[Tensor], rates: Tensor) -> None:
+        """One step with the learning rates ``(runs,)``."""
+        for (name, param), gradient in zip(self.params.items(), gradients, strict=True):
+            shape = (-1, *[1] * (param.dim() - 1))
+            if self.decays:
+                gradient = gradient + self.weight_decay.view(shape) * param
+            if self.velocity:
+                momentum, velocity = self.momentum.view(shape), self.velocity[name]
+                velocity.mul_(momentum).add_(gradient)
+                gradient = gradient + momentum * velocity if self.nesterov else velocity
+            param -= rates.view(shape) * gradient
 
 
 class ReferenceSession(Session):
@@ -37,28 +130,23 @@ class ReferenceSession(Session):
 
     def __init__(self, batch: Batch, device: str) -> None:
         data, run = batch.dataset, batch.first
-        self.step, self.runs, self.loss_name = 0, len(batch), run.loss.name
+        self.runs, self.loss_name = len(batch), run.loss.name
         self.network = Network(batch, device)
         self.device, self.dtype = self.network.device, self.network.dtype
         self.train = Samples.of(data, "train", self.device, self.dtype)
         self.minibatches = None
-        if run.optimizer.batch_size:
+        if size := run.optimizer.batch_size:
             augment = bool(getattr(run.dataset, "augment", False))
-            seeds, size = [run.seed for run in batch.runs], run.optimizer.batch_size
-            self.minibatches = Minibatches(seeds, len(data.train_labels), size, augment)
-        momentum, weight_decay = (
-            torch.as_tensor(batch.array(f"optimizer.{name}")).to(self.device, self.dtype)
-            for name in ("momentum", "weight_decay")
-        )
-        nesterov = run.optimizer.nesterov
-        self.optimizer = SGD(self.network.params, momentum, weight_decay, nesterov)
+            seeds, samples = [run.seed for run in batch.runs], len(data.train_labels)
+            self.minibatches = Minibatches(seeds, samples, size, augment, self.device)
+        self.optimizer = SGD(self.network.params, batch)
 
     def _seen(self, step: int | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the loss at time ``step`` is of: inputs ``(runs, samples, ...)``, labels
         ``(samples,)`` or ``(runs, samples)``, and shares."""
         if self.minibatches is None:
             return self.train.of_every_run(self.runs), self.train.labels, self.train.shares
-        index, where = self.minibatches.indices(step, self.device)
+        index, where = self.minibatches.indices(step)
         seen = self.train.chosen(index)
         return self.minibatches.view(seen.numbers, where), seen.labels, seen.shares
 
@@ -84,18 +172,10 @@ class ReferenceSession(Session):
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return self.network.weights()
 
-    def _state(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Tensor]:
         params = {name: value.detach() for name, value in self.network.params.items()}
         velocity = {f"velocity/{name}": v for name, v in self.optimizer.velocity.items()}
         return params | self.network.buffers | velocity
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        return {name: value.cpu().numpy().copy() for name, value in self._state().items()}
-
-    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
-        self.step = step
-        for name, value in self._state().items():
-            value.copy_(torch.as_tensor(state[name]))
 
 
 class ReferenceEngine:

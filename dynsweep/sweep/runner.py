@@ -31,8 +31,7 @@ from dynsweep.store import (
 from dynsweep.store.provenance import hardware, software
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
-from dynsweep.training.checkpoints import Checkpoint
-from dynsweep.training.driver import Outcome, train
+from dynsweep.training.driver import Checkpoint, Outcome, train
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,12 @@
-"""Train one batch with one engine, in chunks of steps, and record it along the way."""
+"""Train one batch with one engine, in chunks of steps; record and save it along the way."""
 
+import hashlib
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +14,8 @@ from numpy.typing import NDArray
 from dynsweep.engines import Engine
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
-from dynsweep.store import Trajectory
-from dynsweep.training.checkpoints import Checkpoint, Snapshot
+from dynsweep.store import Columns, Trajectory
+from dynsweep.store.files import replacing
 from dynsweep.training.observers import Observer
 from dynsweep.training.probe import Probe, measure
 from dynsweep.training.schedules import Schedule
@@ -28,8 +31,7 @@ class Preempted(BaseException):
     """The training was asked to stop, and has saved what it had; no error of any run."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a batch ended.
 
     Attributes:
@@ -45,6 +47,71 @@ class Outcome:
     diverged: NDArray[np.bool_]
     trajectory: Trajectory
     seconds: float
+
+
+class Snapshot(NamedTuple):
+    """A training between two steps: the session's arrays, and what was recorded so far."""
+
+    step: int
+    seconds: float
+    state: Mapping[str, NDArray[Any]]
+    trajectory: Trajectory
+
+
+class Checkpoint:
+    """The file of one batch, replaced as a whole at intervals.
+
+    Args:
+        folder: of the sweep's checkpoints.
+        runs: identities of the batch's runs, in order; together with the engine they name the
+            file, so that only the same batch goes on from it.
+        engine: its name.
+        minutes: least time between two saves; 0 saves after every chunk of steps.
+    """
+
+    def __init__(self, folder: Path, runs: Sequence[str], engine: str, minutes: float) -> None:
+        key = hashlib.sha256(" ".join([engine, *runs]).encode()).hexdigest()[:16]
+        self.path = folder / f"{key}.npz"
+        self.seconds = 60 * minutes
+        self.saved = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self.saved >= self.seconds
+
+    def save(self, snapshot: Snapshot) -> None:
+        arrays: dict[str, Any] = {f"state/{name}": value for name, value in snapshot.state.items()}
+        arrays["position"] = np.array([snapshot.step, snapshot.seconds])
+        for name in snapshot.trajectory.names:
+            arrays[f"steps/{name}"], arrays[f"values/{name}"] = snapshot.trajectory.column(name)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.path, durable=True) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
+        self.saved = time.monotonic()
+
+    def load(self) -> Snapshot | None:
+        """What was saved last; ``None`` if nothing was."""
+        if not self.path.exists():
+            return None
+        state, rows, trajectory = {}, defaultdict[int, Columns](dict), Trajectory()
+        with np.load(self.path) as arrays:
+            for kind, _, name in (key.partition("/") for key in arrays.files):
+                if kind == "state":
+                    state[name] = arrays[f"state/{name}"]
+                elif kind == "steps":
+                    steps, values = arrays[f"steps/{name}"], arrays[f"values/{name}"]
+                    for step, value in zip(steps.tolist(), values, strict=True):
+                        rows[step][name] = value
+            position, seconds = arrays["position"].tolist()
+        for step in sorted(rows):
+            trajectory.add(step, rows[step])
+        return Snapshot(int(position), seconds, state, trajectory)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        for left in self.path.parent.glob(f".{self.path.name}.*.partial"):
+            left.unlink(missing_ok=True)
+        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
 
 
 def train(
@@ -71,8 +138,7 @@ def train(
         if checkpoint and (before := checkpoint.load()):
             session.restore(before.step, before.state)
             schedule.restore(before.state)
-            for step, columns in before.trajectory.items():
-                observer.trajectory.add(step, columns)
+            observer.trajectory = before.trajectory
             start -= before.seconds
             log.info("Going on from step %d", before.step)
             on_steps(before.step)

@@ -3,8 +3,6 @@
 Any engine trains between records; what it does not measure itself is measured by a probe.
 """
 
-from collections import defaultdict
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,39 +41,39 @@ class Observer:
     def __init__(self, batch: Batch, schedule: Schedule, probe: Probe) -> None:
         self.batch, self.schedule, self.probe = batch, schedule, probe
         self.trajectory = Trajectory()
-        self.due: dict[int, list[str]] = defaultdict(list)
         observe, steps = batch.first.observe, batch.steps
-        for step in record_steps(observe, steps):
-            self.due[step].append("metrics")
-        for name, every in (
-            ("class_accuracy", observe.class_accuracy_every),
-            ("sharpness", observe.sharpness.every),
-            ("ntk", observe.ntk.every),
-            ("snapshot", observe.snapshots_every),
-        ):
-            for step in range(0, steps, every) if every else ():
-                self.due[step].append(name)
-            if every:
-                self.due[steps].append(name)
-        if observe.loss_every:
-            marks = {*range(0, steps, observe.loss_every), steps}
-            # Differences need the loss one step before as well.
-            for step in sorted(marks | {mark - 1 for mark in marks if mark}):
-                self.due[step].append("loss")
-        self.stops = sorted({*self.due, steps})
+        intervals = {
+            "class_accuracy": observe.class_accuracy_every,
+            "sharpness": observe.sharpness.every,
+            "ntk": observe.ntk.every,
+            "snapshot": observe.snapshots_every,
+            "loss": observe.loss_every,
+        }
+        self.due = {"metrics": set(record_steps(observe, steps))} | {
+            name: {*range(0, steps, every), steps} for name, every in intervals.items() if every
+        }
+        # Differences need the loss one step before as well.
+        self.due["loss"] = {
+            step - k for step in self.due.get("loss", ()) for k in (0, 1) if step >= k
+        }
+        self.stops = sorted({steps}.union(*self.due.values()))
 
     def record(self, session: Session) -> None:
         """Measure what is due now, unless a checkpoint brought it already."""
         step = session.step
-        if step in self.trajectory or step not in self.due:
+        due = [quantity for quantity, steps in self.due.items() if step in steps]
+        if step in self.trajectory or not due:
             return
         columns: Columns = {}
-        for quantity in self.due[step]:
+        for quantity in due:
             columns |= getattr(self, f"_{quantity}")(session)
         self.trajectory.add(step, columns)
 
     def _metrics(self, session: Session) -> Columns:
         return dict(measure(session, self.probe))
+
+    def _snapshot(self, session: Session) -> Columns:
+        return {WEIGHTS + name: value for name, value in session.weights().items()}
 
     def _class_weights(self, session: Session) -> torch.Tensor:
         return self.schedule.class_weights(session.step)[0]
@@ -90,27 +88,26 @@ class Observer:
         before = self.trajectory.get(session.step - 1, {}).get("loss")
         if before is not None:
             columns["loss_change"] = loss - before
-        return columns | {f"weight_{k}": one for k, one in enumerate(weights.cpu().numpy().T)}
+        return columns | _numbered("weight", weights.cpu().numpy())
 
     def _class_accuracy(self, session: Session) -> Columns:
         self.probe.load(session)
-        rows = self.probe.class_accuracy().T
-        return {f"train_accuracy_{k}": row for k, row in enumerate(rows)}
+        return _numbered("train_accuracy", self.probe.class_accuracy())
 
     def _sharpness(self, session: Session) -> Columns:
         wanted = self.batch.first.observe.sharpness
         self.probe.load(session)
-        losses = {"sharpness": self._class_weights(session), "static_sharpness": None}
-        if wanted.of != "both":
-            del losses["static_sharpness" if wanted.of == "loss" else "sharpness"]
+        losses = {"loss": self._class_weights(session), "static": None}
         columns: Columns = {}
-        for name, weights in losses.items():
-            found = self.probe.sharpness(
-                weights, wanted.samples, count=wanted.count,
-                tolerance=wanted.tolerance, order=wanted.order,
-            )  # fmt: skip
-            columns |= _numbered(name, found.values.numpy())
-            columns[f"{name}_residual"] = found.residuals.numpy()[:, 0]
+        for of, weights in losses.items():
+            if wanted.of in (of, "both"):
+                name = "static_sharpness" if of == "static" else "sharpness"
+                found = self.probe.sharpness(
+                    weights, wanted.samples, count=wanted.count,
+                    tolerance=wanted.tolerance, order=wanted.order,
+                )  # fmt: skip
+                columns |= _ranked(name, found.values.numpy())
+                columns[f"{name}_residual"] = found.residuals.numpy()[:, 0]
         return columns
 
     def _ntk(self, session: Session) -> Columns:
@@ -121,12 +118,14 @@ class Observer:
         finite = theta.isfinite().all(dim=(1, 2))
         values = torch.linalg.eigvalsh(torch.where(finite[:, None, None], theta, 0.0)).flip(1)
         values[~finite] = torch.nan
-        return _numbered("ntk", values[:, : wanted.count].numpy())
-
-    def _snapshot(self, session: Session) -> Columns:
-        return {WEIGHTS + name: value for name, value in session.weights().items()}
+        return _ranked("ntk", values[:, : wanted.count].numpy())
 
 
 def _numbered(name: str, values: NDArray[np.generic]) -> Columns:
+    """``(runs, classes)`` as columns ``name_0``, ``name_1``..."""
+    return {f"{name}_{k}": column for k, column in enumerate(values.T)}
+
+
+def _ranked(name: str, values: NDArray[np.generic]) -> Columns:
     """``(runs, count)`` as columns ``name``, ``name_2``, ``name_3``..."""
     return {f"{name}_{k}" if k > 1 else name: one for k, one in enumerate(values.T, start=1)}

@@ -3,7 +3,7 @@
 Metrics and losses are sums over samples: their logits are computed in slices of bounded memory.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -12,13 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynsweep.curvature.hessian import Hessian
-from dynsweep.curvature.lanczos import Spectrum, largest
+from dynsweep.curvature.lanczos import Hessian, Spectrum, largest
 from dynsweep.curvature.ntk import kernel
 from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.network import Network
-from dynsweep.engines.samples import Samples
+from dynsweep.engines.network import Network, Samples
 from dynsweep.loss import sample_losses
 from dynsweep.metrics import COLUMNS, METRICS, PARTS, accuracy
 from dynsweep.models.mlp import ALIGN
@@ -53,36 +51,38 @@ class Probe:
         own = {"loss": partial(sample_losses, name=self.batch.first.loss.name)}
         return {name: metric.values for name, metric in METRICS.items()} | own
 
-    def _logits(self, samples: Samples) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits ``(runs, samples, classes)`` and labels, slice by slice, padding included."""
+    def _values(
+        self, samples: Samples, functions: Iterable[Callable[[Tensor, Tensor], Tensor]]
+    ) -> list[Tensor]:
+        """Of every function of logits and labels the values ``(runs, samples)``, padding included;
+        the logits are computed slice by slice."""
         size = max(1, SLICE // (self.runs * self.network.model.footprint * ALIGN)) * ALIGN
+        rows = []
         for start in range(0, len(samples), size):
             part = samples[start : start + size]
-            yield self.network.logits(part.of_every_run(self.runs)), part.labels
+            logits = self.network.logits(part.of_every_run(self.runs))
+            rows.append([function(logits, part.labels) for function in functions])
+        return [torch.cat(values, dim=1) for values in zip(*rows, strict=True)]
 
     @torch.no_grad()
     def metrics(self) -> dict[str, NDArray[np.float64]]:
         """The mean of every metric over training and validation set: by column, ``(runs,)``."""
         columns = {}
         for part, samples in self.samples.items():
-            rows = [
-                [function(logits, labels) for function in self.functions.values()]
-                for logits, labels in self._logits(samples)
-            ]
-            for name, values in zip(self.functions, zip(*rows, strict=True), strict=True):
-                mean = torch.cat(values, dim=1)[:, samples.real].double().mean(dim=-1)
+            values = self._values(samples, self.functions.values())
+            for name, value in zip(self.functions, values, strict=True):
+                mean = value[:, samples.real].double().mean(dim=-1)
                 columns[f"{part}_{name}"] = mean.cpu().numpy()
         return columns
 
     @torch.no_grad()
     def class_accuracy(self) -> NDArray[np.float64]:
         """The training accuracy of each class, shape ``(runs, classes)``."""
-        train = self.samples["train"]
-        slices = [accuracy(*some) for some in self._logits(train)]
-        right = torch.cat(slices, dim=1)[:, train.real].cpu().numpy()
-        labels = self.batch.dataset.train_labels
-        classes = range(self.batch.dataset.classes)
-        return np.stack([right[:, labels == k].mean(axis=1) for k in classes], axis=1)
+        train, data = self.samples["train"], self.batch.dataset
+        (values,) = self._values(train, [accuracy])
+        right = values[:, train.real].cpu().numpy()
+        of_class = [data.train_labels == k for k in range(data.classes)]
+        return np.stack([right[:, mask].mean(axis=1) for mask in of_class], axis=1)
 
     def loss(self, class_weights: Tensor | None = None, samples: int | None = None) -> Tensor:
         """F(W, t) over the whole training set, or its first ``samples``, shape ``(runs,)``.
@@ -91,11 +91,10 @@ class Probe:
 
         Args:
             class_weights: G_i(t), shape ``(runs, classes)``; else equal ones.
-            samples: how many.
+            samples: number of samples.
         """
         train = self.samples["train"][:samples]
-        function = self.functions["loss"]
-        losses = torch.cat([function(*some) for some in self._logits(train)], dim=1)
+        (losses,) = self._values(train, [self.functions["loss"]])
         losses = losses * (train.shares / train.shares.sum())
         if class_weights is not None:
             losses = losses * class_weights.gather(1, train.labels.expand(self.runs, -1))

@@ -17,6 +17,7 @@ from dynsweep.training.probe import Probe
 
 TABLE = 2**24  # numbers of a table, at most: 64 MB in float32
 BLOCK = 2**14  # numbers that the CPU computes at a time: what stays in its caches
+LAW = ("last_period_static", "static_end", "counting", "shape")  # shared by all runs of a batch
 ORDER = 10  # products with the Hessian in a measurement of the sharpness
 
 
@@ -88,34 +89,26 @@ class Schedule:
 
     def class_weights(self, first: int, steps: int = 1) -> Tensor:
         """G_i(t) of ``steps`` steps from ``first``, shape ``(steps, runs, classes)``."""
-        loss, on_cpu = self.run.loss, self.device.type == "cpu"
+        on_cpu = self.device.type == "cpu"
         table = torch.empty(self.runs, steps, self.classes, dtype=self.dtype, device=self.device)
         xp: Any = np if on_cpu else torch
         times = xp.arange(first, first + steps, dtype=xp.float64)
         times = times if on_cpu else times.to(self.device)
+        law = {name: getattr(self.run.loss, name) for name in LAW}
         size = max(1, BLOCK // steps) if on_cpu else self.runs
         for start in range(0, self.runs, size):
             block = slice(start, start + size)
+            numbers = self.period[block], self.amplitude[block], self.classes
             (table.numpy() if on_cpu else table)[block] = class_weights(
-                times,
-                self.period[block],
-                self.amplitude[block],
-                self.classes,
-                steps=self.steps,
-                last_period_static=loss.last_period_static,
-                static_end=loss.static_end,
-                counting=loss.counting,
-                shape=loss.shape,
+                times, *numbers, steps=self.steps, **law
             )
         return table.transpose(0, 1)
 
     def rates(self, first: int, steps: int) -> Tensor:
         """Learning rates of ``steps`` steps from ``first``, shape ``(steps, runs)``."""
         schedule = self.run.optimizer.schedule
-        if self.follows:
+        if self.follows or (schedule.name == "constant" and not schedule.warmup):
             return (self.lr * self.multiple).expand(steps, -1)
-        if schedule.name == "constant" and not schedule.warmup:
-            return self.lr.expand(steps, -1)
         factors = [factor(schedule, step, self.steps) for step in range(first, first + steps)]
         return torch.tensor(factors, dtype=torch.float64).to(self.lr)[:, None] * self.lr
 
