@@ -373,7 +373,8 @@ def test_decision_regions_show_static_and_best(
 ) -> None:
     figures: dict[str, Figure] = {}
     monkeypatch.setattr(
-        "dynsweep.figures.style.save", lambda figure, path: figures.update({path.stem: figure})
+        "dynsweep.figures.style.save_all",
+        lambda figure, stem, formats: figures.update({stem.name: figure}) or [],
     )
     summary = aggregate([trained], tmp_path, formats=["png"])
     static, best = figures["decision_regions"].axes
@@ -404,7 +405,8 @@ def test_decision_regions_of_chosen_runs(
 ) -> None:
     figures: dict[str, Figure] = {}
     monkeypatch.setattr(
-        "dynsweep.figures.style.save", lambda figure, path: figures.update({path.stem: figure})
+        "dynsweep.figures.style.save_all",
+        lambda figure, stem, formats: figures.update({stem.name: figure}) or [],
     )
     wanted = ["period=50,amplitude=40,seed=1", "loss.amplitude=1.0,seed=0", "amplitude=20"]
     aggregate([trained], tmp_path, decisions=wanted, metrics=[], formats=["png"])

@@ -26,8 +26,6 @@ def half_side(points: NDArray[np.float64]) -> float:
 
 def drawable(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with saved weights of a model of the plane."""
-    if "weights" not in runs:
-        return runs.iloc[:0]
     plane = [name for name, kind in DATASETS.items() if issubclass(kind, SpiralsConfig)]
     return runs[runs["weights"].notna() & (runs["status"] != FAILED) & runs["dataset"].isin(plane)]
 

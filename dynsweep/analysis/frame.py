@@ -11,6 +11,8 @@ from dynsweep.config.run import settings_of
 from dynsweep.errors import AnalysisError
 from dynsweep.store import METRICS, SweepPaths, read, supersedes
 
+FILES = ("weights", "snapshots", "trajectory")
+
 
 def load_runs(directories: Sequence[str | Path]) -> pd.DataFrame:
     """The runs of :func:`load_frame`, in the order of their settings.
@@ -33,7 +35,7 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
     whole numbers of which some are missing are ``Int64``. Further columns: ``status``, the four
     metrics, ``seconds``, ``error``, ``engine``, ``device``, ``hardware``, ``software``,
     ``number``, ``id`` (as written: files of weights and trajectories know the run by it),
-    ``overrides``, ``weights`` (file name or None) and ``directory``.
+    ``overrides``, ``directory``, and the names of these ``FILES`` or None.
     """
     columns: dict[str, list[object]] = {}
     counting: dict[str, int] = {}  # row of each run's record that counts
@@ -54,7 +56,7 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
                 column.extend([None] * (rows - len(column)))
                 column.append(value)
             rows += 1
-    for name in METRICS if rows else (*FIRST, *OUTCOME):
+    for name in (*FILES, *(METRICS if rows else (*FIRST, *OUTCOME))):
         columns.setdefault(name, [])
     for column in columns.values():
         column.extend([None] * (rows - len(column)))

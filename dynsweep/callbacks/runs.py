@@ -1,6 +1,5 @@
 """What trackers log: each run of a sweep once, out of the records in the sweep directory."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -83,7 +83,13 @@ class Tracker(Callback):
             if name.partition(".")[0] in DECIDING and value not in (None, [])
         }
         words = [text for text in record["overrides"] if re.split("[.=]", text)[0] in DECIDING]
-        steps, curves = total_steps(run), _curves(directory, record)
+        steps = total_steps(run)
+        curves: dict[str, dict[int, float]] = {}
+        if "trajectory" in record:
+            table = _trajectories(SweepPaths(directory).trajectories / record["trajectory"])
+            own = table[table["id"] == record["id"]].drop(columns="id").set_index("step")
+            for quantity, values in own.replace([np.inf, -np.inf], np.nan).items():
+                curves[str(quantity)] = values.dropna().to_dict()
         for name in METRICS:
             if record.get(name) is not None:
                 curves.setdefault(name, {})[steps] = record[name]
@@ -91,15 +97,3 @@ class Tracker(Callback):
 
     def log(self, run: Logged) -> None:
         raise NotImplementedError
-
-
-def _curves(directory: Path, record: Mapping[str, Any]) -> dict[str, dict[int, float]]:
-    """The finite values of the record's trajectory, by step of each quantity."""
-    if "trajectory" not in record:
-        return {}
-    table = _trajectories(SweepPaths(directory).trajectories / record["trajectory"])
-    own = table[table["id"] == record["id"]].drop(columns="id").set_index("step")
-    return {
-        str(name): {step: value for step, value in column.items() if math.isfinite(value)}
-        for name, column in own.items()
-    }

@@ -60,8 +60,7 @@ def draw(
         chosen = runs.head(MOST_RUNS)
     numbers = runs[varying(runs)].select_dtypes(["number", "bool"])
     swept = [str(name) for name in numbers if numbers[name].nunique() > 1]
-    with_snapshots = chosen.reindex(columns=[*chosen, "snapshots"]).dropna(subset=["snapshots"])
-    settings = recorded_settings(drawable(with_snapshots))
+    settings = recorded_settings(drawable(chosen.dropna(subset=["snapshots"])))
     for _, run in chosen.iterrows():
         steps = trajectories[run["id"]].dropna(axis="columns", how="all")
         values = {name.rpartition(".")[2]: run[name] for name in swept if pd.notna(run[name])}

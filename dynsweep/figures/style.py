@@ -28,23 +28,16 @@ COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 
 
 @styled
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure whole or not at all; the format is the path's suffix."""
-    form = path.suffix[1:]
-    # A file that depends on the figure alone: PDF would note the time.
-    metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
-    with replacing(path) as partial:
-        figure.savefig(partial, format=form, metadata=metadata)
-    return path
-
-
-def save_all(
-    figure: Figure, stem: Path | str, formats: Sequence[str] = ("png", "pdf")
-) -> list[Path]:
-    """Write ``stem.png`` and ``stem.pdf``; a dot in the stem stays."""
-    stem = Path(stem)
+def save_all(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+    """Write ``stem.png`` and ``stem.pdf``, each whole or not at all; a dot in the stem stays."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    return [save(figure, stem.with_name(f"{stem.name}.{form}")) for form in formats]
+    paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
+    for path, form in zip(paths, formats, strict=True):
+        # A file that depends on the figure alone: PDF would note the time.
+        metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
+        with replacing(path) as partial:
+            figure.savefig(partial, format=form, metadata=metadata)
+    return paths
 
 
 @styled

@@ -71,8 +71,6 @@ def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 
 def trajectories(runs: pd.DataFrame) -> dict[int, dict[str, Any]]:
     """What was observed along some runs, thinned: by their index, columns by name."""
-    if "trajectory" not in runs:
-        return {}
     shown = runs.head(MOST_TRAJECTORIES).dropna(subset=["trajectory"])
     thinned: dict[int, dict[str, Any]] = {}
     for directory, group in shown.groupby("directory"):
