@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -72,18 +73,18 @@ class TestShards:
     def test_even_in_work_and_few_batches_broken(self, make_run: MakeRun) -> None:
         """Widths and lengths differ by twenty; shards differ by no more than the largest run."""
         runs = [
-            Run(0, [], make_run(width=width, steps=steps, seed=seed))
-            for seed in range(12)
-            for width, steps in ((100, 1000), (1000, 1000), (100, 20000))
+            Run(number, [], make_run(width=width, steps=steps, seed=seed))
+            for number, (seed, (width, steps)) in enumerate(
+                itertools.product(range(12), ((100, 1000), (1000, 1000), (100, 20000)))
+            )
         ]
-        positions = range(1, len(runs))
-        parts = balanced(runs, positions, 5)
-        assert sorted(p for part in parts for p in part) == list(positions)
-        work = [sum(operations(runs[p].settings) for p in part) for part in parts]
+        parts = balanced(runs, 5)
+        numbers = [run.number for part in parts for run in part]
+        assert sorted(numbers) == list(range(len(runs)))
+        work = [sum(operations(run.settings) for run in part) for part in parts]
         assert max(work) - min(work) <= max(operations(run.settings) for run in runs)
         kinds = [
-            len({(runs[p].settings.model.width, runs[p].settings.steps) for p in part})
-            for part in parts
+            len({(run.settings.model.width, run.settings.steps) for run in part}) for part in parts
         ]
         assert sum(kinds) <= 3 + 5 - 1  # every cut breaks one kind at most
 

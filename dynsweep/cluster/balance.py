@@ -25,11 +25,9 @@ PRODUCTS = 15  # with the Hessian, in a measurement of sharpness
 
 def operations(run: RunConfig) -> float:
     """Floating-point operations of a run, about."""
-    data = load(run.dataset)
-    samples, whole = run.optimizer.batch_size or 0, len(data.train_labels)
+    whole, steps = len(load(run.dataset).train_labels), total_steps(run)
     gradient = PASSES * _forward(run.dataset, run.model)
-    steps = total_steps(run)
-    count = gradient * (samples or whole) * steps
+    count = gradient * (run.optimizer.batch_size or whole) * steps
     if run.observe.sharpness.every:
         measured = min(run.observe.sharpness.samples or whole, whole)
         products = (run.observe.sharpness.order or PRODUCTS) * HESSIAN
@@ -43,8 +41,9 @@ def _forward(dataset: DatasetConfig, config: ModelConfig) -> float:
     data = load(dataset)
     model = config.build(data.shape, data.classes)
     weights = model.pack({name: value[None] for name, value in model.init(0).items()})
-    buffers = {name: value[None] for name, value in model.buffers().items()}
-    inputs = torch.zeros(1, 1, *data.shape, dtype=torch.float64)
+    weights = {name: value.to("meta") for name, value in weights.items()}
+    buffers = {name: value[None].to("meta") for name, value in model.buffers().items()}
+    inputs = torch.empty(1, 1, *data.shape, dtype=torch.float64, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.forward(weights, inputs, buffers, False)
     return float(counter.get_total_flops())
@@ -63,18 +62,15 @@ def shard_count(runs: Sequence[Run], conf: SlurmConf) -> int:
     return max(1, min(math.ceil(whole / speed / (60 * minutes)), len(runs)))
 
 
-def balanced(
-    runs: Sequence[Run], positions: Sequence[int], count: int, most: int | None = None
-) -> list[list[int]]:
-    """Positions of runs by shard; ``count`` and ``most`` as for :func:`cut`.
+def balanced(runs: Sequence[Run], count: int, most: int | None = None) -> list[list[Run]]:
+    """Runs by shard; ``count`` and ``most`` as for :func:`cut`.
 
     Runs that can share a batch stay neighbours, and the line of runs is cut where the work of a
     shard is reached: shards differ by about one run at most, and each has few, large batches.
     """
-    batches = group([runs[position].settings for position in positions])
-    order = [positions[place] for places in batches for place in places]
-    work = [operations(runs[position].settings) for position in order]
-    return [[order[place] for place in part] for part in cut(work, count, most)]
+    order = [runs[place] for batch in group([run.settings for run in runs]) for place in batch]
+    work = [operations(run.settings) for run in order]
+    return [order[part.start : part.stop] for part in cut(work, count, most)]
 
 
 def cut(work: Sequence[float], count: int, most: int | None = None) -> list[range]:

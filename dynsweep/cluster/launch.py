@@ -41,13 +41,12 @@ def run_here(runs: Sequence[Run], directory: str | Path, workers: int | None = N
     launch = Launch(Outcomes(runs, directory), executor)
     try:
         if todo := launch.outcomes.missing():
-            tasks = launch.submit(balanced(runs, todo, count))
+            tasks = launch.submit(balanced([runs[position] for position in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)
-            launch.follow()
+        return launch.follow()
     finally:
         executor.close()
-    return launch.results()
 
 
 def run_on_slurm(
@@ -55,14 +54,8 @@ def run_on_slurm(
 ) -> list[Any]:
     """As :func:`dynsweep.sweep.runner.run_sweep`, in tasks of Slurm.
 
-    Args:
-        runs: a grid, checked.
-        directory: of the sweep; all tasks write there.
-        settings: of the launcher, by name, see :class:`SlurmConf`.
-
-    Returns:
-        In the order of ``runs``: objective or ``RunFailed``; ``None`` for runs that detached
-        tasks are still to train.
+    ``settings`` are the launcher's, by name, see :class:`SlurmConf`. Runs that detached tasks are
+    still to train have the result ``None``.
 
     Raises:
         ConfigError: Slurm would not take such tasks; none was submitted.
@@ -78,26 +71,25 @@ def run_on_slurm(
     held = len(set(outcomes.identities)) - len(todo)
     if held:
         log.info("%d of %d runs are in %s already", held, len(runs), directory)
-    fresh = [position for position in todo if outcomes.identities[position] not in launch.shards]
+    fresh = [runs[place] for place in todo if outcomes.identities[place] not in launch.shards]
     if len(fresh) < len(todo):
         joined, count = len(todo) - len(fresh), len(launch.submissions)
         log.info("%d runs are in %d tasks of an earlier launch", joined, count)
     try:
         if fresh:
             executor.check()
-            count = shard_count([runs[position] for position in fresh], conf)
-            tasks = launch.submit(balanced(runs, fresh, count, conf.runs_per_task))
+            count = shard_count(fresh, conf)
+            tasks = launch.submit(balanced(fresh, count, conf.runs_per_task))
             sizes, jobs = [task.runs for task in tasks], arrays(task.job for task in tasks)
             text = "%d runs in %d tasks of up to %d runs; Slurm job %s"
             log.info(text, sum(sizes), len(tasks), max(sizes), ", ".join(jobs))
         if conf.detach:
             log.info(f"Left to themselves. {STATUS}", directory)
             return outcomes.results()
-        launch.follow(conf.stall_minutes)
+        return launch.follow(conf.stall_minutes)
     except KeyboardInterrupt:
         _interrupted(launch, conf)
         raise
-    return launch.results()
 
 
 def _interrupted(launch: "Launch", conf: SlurmConf) -> None:
@@ -149,17 +141,12 @@ class Launch:
                     self.submissions.append(task)
                     self.shards |= dict.fromkeys(runs, task.shard)
 
-    def submit(self, parts: Sequence[Sequence[int]]) -> list[Submission]:
-        """Submit runs, given by their positions in the grid, as a shard for each part.
-
-        Raises:
-            ConfigError: nothing could be submitted.
-        """
-        runs, identities = self.outcomes.runs, self.outcomes.identities
+    def submit(self, parts: Sequence[Sequence[Run]]) -> list[Submission]:
+        """Submit a shard for each part; raise :class:`ConfigError` if none could be."""
         folder = new_launch(self.outcomes.directory)
-        shards = write_shards(folder, [[runs[position] for position in part] for part in parts])
-        for shard, part in zip(shards, parts, strict=True):
-            self.shards |= {identities[position]: shard.path for position in part}
+        shards = write_shards(folder, parts)
+        for shard in shards:
+            self.shards |= dict.fromkeys(shard.identities(), shard.path)
         submitted: list[Submission] = []
         try:
             for some in self.executor.submit(shards):
@@ -175,15 +162,14 @@ class Launch:
             self.reasons |= dict.fromkeys(left, f"its task was not submitted: {error}")
         return submitted
 
-    def follow(self, stall_minutes: float = float("inf")) -> None:
-        """Return when all tasks have ended."""
-        monitor = Monitor(self.submissions, self.executor, stall_minutes)
-        monitor.run()
-        self.reasons |= monitor.reasons
-        self.outcomes.refresh()
-
-    def results(self) -> list[Any]:
-        """What became of each run of the grid, :class:`RunFailed` where it left no record."""
+    def follow(self, stall_minutes: float = float("inf")) -> list[Any]:
+        """What became of each run of the grid, :class:`RunFailed` where it left no record; returns
+        when all tasks have ended."""
+        if self.submissions:
+            monitor = Monitor(self.submissions, self.executor, stall_minutes)
+            monitor.run()
+            self.reasons |= monitor.reasons
+            self.outcomes.refresh()
         results = self.outcomes.results()
         for position, identity in enumerate(self.outcomes.identities):
             if results[position] is None:

@@ -44,12 +44,8 @@ class _Followed:
 
 
 class Monitor:
-    """Follows tasks until all have ended.
-
-    Args:
-        submissions: the tasks.
-        executor: knows their states.
-        stall_minutes: a running task that has got no further for so long is named.
+    """Follows tasks until all have ended; a running one that has got no further for
+    ``stall_minutes`` is named.
 
     Attributes:
         reasons: why a task that is dead may have left runs undone, by its shard.

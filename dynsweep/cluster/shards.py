@@ -26,8 +26,6 @@ from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 from dynsweep.store.records import split
 
-TASKS = "tasks.json"
-
 
 @dataclass(frozen=True)
 class Shard:
@@ -133,7 +131,7 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
         for one in submissions
     ]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(folder / TASKS, {"submitted": now, "command": sys.argv, "tasks": rows})
+    write_json(folder / "tasks.json", {"submitted": now, "command": sys.argv, "tasks": rows})
 
 
 def read_submissions(directory: str | Path) -> list[Submission]:
@@ -141,7 +139,7 @@ def read_submissions(directory: str | Path) -> list[Submission]:
     top = Path(directory).absolute()
     return [
         Submission(**row | {"shard": file.with_name(row["shard"]), "log": top / row["log"]})
-        for file in sorted(SweepPaths(top).tasks.glob(f"*/{TASKS}"))
+        for file in sorted(SweepPaths(top).tasks.glob("*/tasks.json"))
         for row in json.loads(file.read_text())["tasks"]
         if "shard" in row
     ]

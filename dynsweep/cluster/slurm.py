@@ -58,11 +58,7 @@ class SlurmError(DynsweepError, RuntimeError):
 
 
 def ask(*command: str, input: str | None = None) -> str:
-    """What a command of Slurm prints.
-
-    Raises:
-        SlurmError: it is not there, fails, or does not answer in a minute.
-    """
+    """What a command of Slurm prints; :class:`SlurmError` if there is none, or no answer."""
     try:
         done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
     except FileNotFoundError:
@@ -82,11 +78,7 @@ def words(text: str) -> str:
 
 
 def states(jobs: Iterable[str]) -> dict[str, TaskState]:
-    """State by id of the tasks of these jobs; what Slurm has forgotten is absent.
-
-    Raises:
-        SlurmError: the controller does not answer.
-    """
+    """State by id of the tasks of these jobs; what Slurm has forgotten is absent."""
     command = ["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r"]
     try:
         text = ask(*command, "-j", ",".join(arrays(jobs)))

@@ -49,9 +49,7 @@ class Worker:
         return DelayedSubmission(self)
 
     def __call__(self) -> None:
-        logging.basicConfig(
-            level=logging.INFO, format="[%(asctime)s] %(message)s", stream=sys.stderr
-        )
+        logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s")
         signals: list[int] = []
         # submitit's handler would leave at once, from the middle of a step.
         requeue = signal.signal(STOP_SIGNAL, lambda number, frame: signals.append(number))
@@ -114,9 +112,8 @@ class Heartbeat(Progress):
 class LocalExecutor:
     """A process of this machine for each shard, all at a time.
 
-    Args:
-        stop: asked with every look at them; once true, all are asked to stop, and ``Preempted``
-            is raised when they have.
+    With every look at them ``stop`` is asked; once true, all are asked to stop, and ``Preempted``
+    is raised when they have.
     """
 
     grace = 0.0
@@ -189,9 +186,8 @@ def train_shard(
         run_sweep(shard.runs, shard.directory, shard.label, stop, progress)
         return
     # A task that comes back cuts as before: each worker finds its own records and checkpoint.
-    parts = balanced(shard.runs, range(len(shard.runs)), count)
-    grid = [[shard.runs[position] for position in part] for part in parts]
-    shards = write_shards(shard.path.parent, grid, f"{shard.path.stem}.")
+    parts = balanced(shard.runs, count)
+    shards = write_shards(shard.path.parent, parts, f"{shard.path.stem}.")
     executor = LocalExecutor(stop)
     try:
         monitor = Monitor([task for part in executor.submit(shards) for task in part], executor)

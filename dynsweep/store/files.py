@@ -31,11 +31,8 @@ class SweepPaths:
 @contextmanager
 def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """A place to write a file anew: at the end it takes the name ``path``; after an error the
-    file that was there before stays. Readers never see half.
-
-    Args:
-        path: in a folder that exists.
-        durable: whether it is on disk when the block ends, not only in the system's memory.
+    file that was there before stays. Readers never see half. If it is to be ``durable``, it is on
+    disk when the block ends, not only in the system's memory.
     """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(3)}.partial")
     try:

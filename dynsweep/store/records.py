@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dynsweep.config.run import digest, distinguishing, identity
+from dynsweep.config.run import digest, distinguishing
 from dynsweep.errors import DynsweepError
 from dynsweep.metrics import COLUMNS
 from dynsweep.store.files import SweepPaths, replacing, sync
@@ -42,9 +42,7 @@ class Record:
 class Store:
     """Writer of one process into a sweep directory; the file appears with the first record.
 
-    Args:
-        directory: of the sweep.
-        label: begins the names of this writer's files; by it readers find them again.
+    The names of its files begin with ``label``; by it readers find them again.
     """
 
     def __init__(self, directory: str | Path, label: str = "") -> None:
@@ -111,11 +109,8 @@ def split(
 
 
 def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
-    """All records of a sweep directory, as written: a run may occur more than once.
-
-    Args:
-        directory: of the sweep.
-        label: only of the writers that bear it.
+    """All records of a sweep directory, or of the writers that bear a label, as written: a run
+    may occur more than once.
 
     Yields:
         One dict per record: its own fields, its batch's shared ones, ``config`` with all settings
@@ -128,7 +123,8 @@ def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
     """
     for path in SweepPaths(directory).records(label):
         head: dict[str, Any] = {}
-        shared: dict[str, Any] | None = None
+        shared: dict[str, Any] = {}
+        named = False
         with path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
@@ -143,14 +139,12 @@ def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
                         )
                     # Of most records' identity only the varied settings are looked at one by one.
                     named = {"dataset.name", "model.name"} <= head["config"].keys()
-                    shared = distinguishing(head["config"], head["config"]) if named else None
+                    shared = distinguishing(head["config"], head["config"]) if named else {}
                     continue
                 config = {**head["config"], **entry["config"]}
-                if shared is None:
-                    known = identity(config)
-                else:
-                    known = digest({**shared, **distinguishing(entry["config"], config)})
-                yield {**head, **entry, "config": config, "identity": known}
+                rest = distinguishing(entry["config"] if named else config, config)
+                identity = digest({**shared, **rest})
+                yield {**head, **entry, "config": config, "identity": identity}
 
 
 def latest(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]]:
