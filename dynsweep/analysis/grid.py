@@ -17,15 +17,10 @@ PREFERENCE = ("period", "width", "lr")
 
 @dataclass(frozen=True)
 class Scale:
-    """Where the values of a setting stand on an axis.
+    """Where the ascending values of a setting stand on an axis.
 
-    Attributes:
-        values: ascending, as in the table.
-        positions: their coordinates; the values themselves, or 0, 1, ... for words and for
-            a single value.
-        edges: borders of the cells, halfway between neighbours (on a log axis: geometric
-            means).
-        log: whether the axis is logarithmic.
+    Positions are the values themselves, or 0, 1, ... for words and for a single value; edges are
+    the borders of the cells, halfway between neighbours (on a log axis: geometric means).
     """
 
     values: list[Any]

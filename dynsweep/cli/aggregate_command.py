@@ -1,7 +1,6 @@
 """The ``dynsweep-aggregate`` command."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from dynsweep.cli.parser import Parser
@@ -110,8 +109,7 @@ def main(arguments: list[str] | None = None) -> None:
     from dynsweep.cli.aggregate import aggregate
 
     with command.one_line():
-        summary = aggregate(**options)
-    sys.stdout.write(summary.text() + "\n")
+        print(aggregate(**options).text())
 
 
 def _names(text: str) -> list[str]:

@@ -1,7 +1,6 @@
 """The ``dynsweep-trajectory`` command."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from dynsweep.cli.parser import Parser
@@ -58,10 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         output = options.output or directory
         with command.one_line():
             paths, notes = draw(Path(directory), Path(output), options.run, span)
-        for note in notes:
-            sys.stdout.write(note + "\n")
         files = "  ".join(sorted({path.name for path in paths}))
-        sys.stdout.write(f"Files in {output}:\n  {files}\n")
+        print(*notes, f"Files in {output}:", f"  {files}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter
+from matplotlib.ticker import NullFormatter
 
 from dynsweep.analysis import grid
 from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, setting_columns
@@ -147,5 +147,5 @@ def ticks(ax: Axes, which: str, name: str, scale: Scale) -> None:
     chosen = grid.ticks(scale, gap, 1 if static else None)
     rest = np.setdiff1d(np.arange(len(texts)), chosen)
     line.set_ticks(list(scale.positions[chosen]), [texts[index] for index in chosen])
-    line.set_minor_locator(FixedLocator(list(scale.positions[rest])))
+    line.set_ticks(list(scale.positions[rest]), minor=True)
     line.set_minor_formatter(NullFormatter())

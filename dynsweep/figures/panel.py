@@ -28,10 +28,9 @@ LOOK: dict[str, Any] = {
 MARKS = {
     FAILED: LOOK | {"marker": "^", "label": "a run failed"},
     DIVERGED: LOOK | {"marker": "X", "label": "a run diverged"},
-    INSIGNIFICANT: {
+    INSIGNIFICANT: LOOK | {
         "marker": "o", "label": "not significant at 5 % (paired t-test, Benjamini-Hochberg)",
-        "linestyle": "none", "markeredgewidth": 0.3, "markerfacecolor": style.INK,
-        "markeredgecolor": "white",
+        "markeredgewidth": 0.3, "markerfacecolor": style.INK, "markeredgecolor": "white",
     },
 }  # fmt: skip
 # Where in a cell a mark stands if a number has the middle, as parts of its width and height.

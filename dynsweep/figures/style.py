@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from dynsweep.config.labels import number
 from dynsweep.store.files import replacing
@@ -63,5 +63,5 @@ def round_ticks(line: Axis) -> None:
     """Ticks of a log axis at 1, 2, 5, 10, ... or, over several decades, at powers of ten."""
     low, high = sorted(line.get_view_interval())
     line.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
-    line.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    line.set_major_formatter(lambda value, _: number(value))
     line.set_minor_formatter(NullFormatter())
