@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from by_hand import advance
 from runs import make_run as run_from
 
 from dynsweep.engines import choose
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.compiled import CompiledEngine, _aligned
+from dynsweep.engines.compiled import CompiledEngine
 from dynsweep.engines.reference import ReferenceEngine
 from dynsweep.training.driver import train
 from dynsweep.training.probe import Probe
@@ -76,15 +77,23 @@ def test_the_exponential_is_accurate(precision: str, ulps: float) -> None:
     exponential = pytest.importorskip("numba").njit(_exponential())
     low = {"float32": -69, "float64": -600}[precision]
     x = np.concatenate([np.linspace(low, 0, 200_001), -np.logspace(-30, 1, 100_000)])
-    values = _aligned(np.pad(x, (0, -len(x) % 16)), precision)
+    values = whole_vectors(x, precision)
     exact = np.exp(values.astype(np.longdouble))
     exponential(values)
     spacing = np.spacing(exact.astype(precision)).astype(np.longdouble)
     assert float((np.abs(values - exact) / spacing).max()) < ulps
 
-    special = _aligned(np.pad([0, -np.inf, np.nan, low * 1.01], (0, 12)), precision)
+    special = whole_vectors([0, -np.inf, np.nan, low * 1.01], precision)
     exponential(special)
     np.testing.assert_array_equal(special[:4], [1, 0, np.nan, 0])
+
+
+def whole_vectors(values: Any, precision: str) -> Any:
+    """Padded with zeros, and in memory of PyTorch's, which starts at a whole vector."""
+    padded = np.pad(np.array(values, precision), (0, -len(values) % 16))
+    array = torch.as_tensor(padded).clone().numpy()
+    assert array.ctypes.data % 64 == 0
+    return array
 
 
 def _exponential() -> Any:

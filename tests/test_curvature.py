@@ -378,7 +378,7 @@ def test_a_training_that_follows_the_sharpness_goes_on_from_its_checkpoint(tmp_p
         train(batch, engine, "cpu", checkpoint=checkpoint(), stop=lambda: True)
     saved = checkpoint().load()
     assert saved is not None
-    assert saved.step % 17 != 0
+    assert saved[0]["step"] % 17 != 0
     resumed = train(batch, engine, "cpu", checkpoint=checkpoint())
     for name, value in whole.weights.items():
         np.testing.assert_array_equal(resumed.weights[name], value)

@@ -17,12 +17,7 @@ from dynsweep.errors import ConfigError
 __all__ = ["ENGINES", "Engine", "Session", "choose", "group"]
 
 # Fastest first: engine=auto takes the first that has no obstacle.
-ENGINES: tuple[Engine, ...] = (
-    CompiledEngine(),
-    TritonEngine(),
-    GraphedEngine(),
-    ReferenceEngine(),
-)
+ENGINES = (CompiledEngine(), TritonEngine(), GraphedEngine(), ReferenceEngine())
 
 
 def choose(run: RunConfig, device: str) -> Engine:

@@ -1,6 +1,6 @@
 """What every engine offers: sessions that step, and a closed list of what it can train.
 
-The driver (:mod:`dynsweep.training.driver`) knows engines only through these protocols. It
+The driver (:mod:`dynsweep.training.driver`) knows engines only through these classes. It
 advances a session in chunks of steps, so that progress, Ctrl-C and recording work with any engine.
 Of class weights and learning rates an engine sees the tables that
 :mod:`dynsweep.training.schedules` makes.
@@ -8,7 +8,7 @@ Of class weights and learning rates an engine sees the tables that
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,9 +82,14 @@ def _text(value: Any) -> str:
 
 
 class Session:
-    """The training of one batch, between step 0 and the last; ``step`` were taken."""
+    """The training of one batch, between step 0 and the last; ``step`` were taken.
 
-    step = 0
+    It begins with each run's initial weights.
+    """
+
+    def __init__(self, batch: Batch, device: str) -> None:
+        self.step, self.runs = 0, len(batch)
+        self.device, self.dtype = torch.device(device), getattr(torch, batch.first.dtype)
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         """Take the next steps. How a training is cut into calls changes no bit of it.
@@ -121,26 +126,32 @@ class Session:
             value.copy_(torch.as_tensor(state[name]))
 
 
-class Engine(Protocol):
-    """A way to train batches; ``trains`` is what it can train."""
+class Engine:
+    """A way to train batches.
+
+    Attributes:
+        trains: what it can train.
+        session: the class of its sessions.
+    """
 
     name: str
     trains: Capabilities
+    session: type[Session]
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         """Why this engine cannot train runs like ``run`` on ``device``; ``None`` if it can.
 
         Looks at no batched setting but through ``trains``.
         """
-        ...
+        raise NotImplementedError
 
     def batch_size(self, run: RunConfig, device: str) -> int:
         """How many runs like ``run`` to train together: as many as are of use and fit."""
-        ...
+        raise NotImplementedError
 
     def begin(self, batch: Batch, device: str) -> Session:
-        """A session at step 0, with each run's initial weights."""
-        ...
+        """A session at step 0."""
+        return self.session(batch, device)
 
 
 def hidden_units(batch: Batch) -> tuple[Tensor, Tensor]:

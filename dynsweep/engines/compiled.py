@@ -17,8 +17,8 @@ from torch import Tensor
 
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
-from dynsweep.engines.base import SIMPLE, Session, hidden_units, named_weights, unlisted
-from dynsweep.engines.batches import Batch, total_steps
+from dynsweep.engines.base import SIMPLE, Engine, Session, hidden_units, named_weights, unlisted
+from dynsweep.engines.batches import Batch, Samples, total_steps
 from dynsweep.engines.devices import available_threads
 from dynsweep.metrics import PARTS
 
@@ -30,50 +30,48 @@ SECONDS = 2e-10  # per step, sample and hidden unit, on one thread
 MOST_BYTES = 2**28  # of weights in a batch
 
 
-def _aligned(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """A flat copy that starts at a whole vector."""
-    flat = values.ravel().astype(dtype)
-    raw = np.zeros(flat.nbytes + VECTOR, np.uint8)
-    start = -raw.ctypes.data % VECTOR
-    copy: NDArray[Any] = raw[start : start + flat.nbytes].view(dtype)
-    copy[:] = flat
-    return copy
-
-
-def _points(inputs: NDArray[Any], labels: NDArray[Any], dtype: np.dtype[Any]) -> tuple[Any, ...]:
-    """A dataset as the kernels read it, padded to whole vectors with samples of share 0."""
-    extra = (0, -len(labels) % (VECTOR // dtype.itemsize))
-    shares = np.full(len(labels), 1 / len(labels))
-    return (
-        _aligned(np.pad(inputs.T, ((0, 0), extra)), dtype),
-        _aligned(np.pad(labels, extra), f"i{dtype.itemsize}"),
-        _aligned(np.pad(shares, extra), dtype),
-        dtype.type(1),
-    )
-
-
 class CompiledSession(Session):
-    """Training of one batch; see :class:`dynsweep.engines.base.Session`."""
+    """Training of one batch; see :class:`dynsweep.engines.base.Session`.
 
-    def __init__(self, batch: Batch) -> None:
+    What the passes read by vectors is allocated by PyTorch, whose tensors start at a whole one.
+    """
+
+    def __init__(self, batch: Batch, device: str) -> None:
         from dynsweep.engines.compiled_kernel import kernels
 
+        super().__init__(batch, device)
         data, run = batch.dataset, batch.first
         assert isinstance(run.model, MLPConfig)
-        self.runs, self.width, self.bias = len(batch), run.model.width, run.model.bias
-        self.dtype = np.dtype(run.dtype)
+        self.width, self.bias = run.model.width, run.model.bias
         self.inputs, self.classes = data.train_inputs.shape[1], data.classes
-        self.counts = {part: len(getattr(data, f"{part}_labels")) for part in PARTS}
-        self.points = {
-            part: _points(
-                getattr(data, f"{part}_inputs"), getattr(data, f"{part}_labels"), self.dtype
-            )
-            for part in PARTS
-        }
+        single = self.dtype == torch.float32
+        integers, flags = (torch.int32, torch.int16) if single else (torch.int64, torch.int8)
+        self.counts, self.points, padded = {}, {}, 0
+        for part in PARTS:
+            samples = Samples.of(data, part, self.device, self.dtype)
+            inputs, labels = samples.inputs.T.flatten(), samples.labels.to(integers)
+            arrays = [tensor.clone().numpy() for tensor in (inputs, labels, samples.shares)]
+            self.points[part] = (*arrays, arrays[0].dtype.type(1))
+            self.counts[part] = len(getattr(data, f"{part}_labels"))
+            padded = max(padded, len(labels))
         self._train, self._measure = kernels(self.inputs, self.classes, int(self.bias))
-        self._pack(*[value.numpy().astype(self.dtype) for value in hidden_units(batch)])
+        self._pack(*[value.to(self.dtype).numpy() for value in hidden_units(batch)])
         self.threads = min(run.engine.threads or available_threads(), self.runs)
-        self.scratch = [self._scratch() for _ in range(self.threads)]
+        # Each thread's logits, gradient rows, active bits and bias gradients.
+        logits, units = (self.classes - 1) * padded, self.width + -self.width % UNITS
+        flag_count = units * padded * inputs.element_size() // VECTOR
+        self.scratch = [
+            tuple(
+                torch.zeros(size, dtype=dtype).numpy()
+                for size, dtype in (
+                    (logits, self.dtype),
+                    ((self.inputs + 1) * logits, self.dtype),
+                    (flag_count, flags),
+                    (self.classes - 1, self.dtype),
+                )
+            )
+            for _ in range(self.threads)
+        ]
 
     def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
         """Weights as the passes want them: rows of w1, b1, v and w2 by blocks of units, the
@@ -94,17 +92,6 @@ class CompiledSession(Session):
 
     def tensors(self) -> dict[str, Tensor]:
         return {"params": torch.from_numpy(self.params), "b2": torch.from_numpy(self.b2)}
-
-    def _scratch(self) -> tuple[NDArray[Any], ...]:
-        """One thread's logits, gradient rows, active bits and bias gradients."""
-        samples = max(len(label) for _, label, *_ in self.points.values())
-        units, lanes = -(-self.width // UNITS) * UNITS, VECTOR // self.dtype.itemsize
-        return (
-            _aligned(np.zeros((self.classes - 1) * samples), self.dtype),
-            _aligned(np.zeros((self.inputs + 1) * (self.classes - 1) * samples), self.dtype),
-            _aligned(np.zeros(units * samples // lanes), f"u{lanes // 8}"),
-            np.zeros(self.classes - 1, self.dtype),
-        )
 
     def _every_run(self, work: Callable[[int, tuple[NDArray[Any], ...]], None]) -> None:
         """``work(run, scratch)`` for every run, on all threads; a free thread takes the next."""
@@ -148,11 +135,12 @@ class CompiledSession(Session):
         return results
 
 
-class CompiledEngine:
+class CompiledEngine(Engine):
     """The simple model on the CPU, float32 and float64."""
 
     name = "compiled"
     trains = SIMPLE
+    session = CompiledSession
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if device != "cpu":
@@ -170,6 +158,3 @@ class CompiledEngine:
         one = max(1, total_steps(run)) * len(data.train_labels) * width * SECONDS
         fitting = MOST_BYTES // (width * (2 * data.classes + 2) * 8)
         return max(1, min(threads * int(min(max(BATCH_SECONDS / one, 16), 256)), fitting))
-
-    def begin(self, batch: Batch, device: str) -> CompiledSession:
-        return CompiledSession(batch)

@@ -42,6 +42,7 @@ def _compiled(function: Callable[..., Any]) -> Any:
 @lru_cache(maxsize=64)
 def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tuple[Any, Any]:
     """``(train, measure)`` for models of that shape; ``bias`` is 0 or 1."""
+    size = (inputs + bias + 2 * classes - 1) * 4  # numbers of a block
 
     def train(run, weights, b2, class_weights, rates, data, scratch):  # type: ignore[no-untyped-def]
         """Take the steps of a table with run number ``run``.
@@ -59,7 +60,7 @@ def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tup
         z, q, active, totals = scratch
         mine, bias2 = weights[run], b2[run]
         samples = len(labels)
-        blocks = len(mine) // ((inputs + bias + 2 * classes - 1) * 4)
+        blocks = len(mine) // size
         z[:] = 0
         for step in range(rates.shape[1]):
             rate = rates[run, step]
@@ -85,7 +86,7 @@ def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tup
         mine, bias2 = weights[run], b2[run]
         samples = len(labels)
         z[:] = 0
-        for block in range(len(mine) // ((inputs + bias + 2 * classes - 1) * 4)):
+        for block in range(len(mine) // size):
             forward(inputs, classes, bias, (mine, block, samples, x, z, active))
         loss, right = 0.0, 0
         logits = np.zeros(classes)

@@ -18,19 +18,12 @@ from numba.core import cgutils
 BYTES = 64  # of a vector
 UNITS = 4  # hidden units of a block, the lanes of a row of weights
 
-# exp(x) = 2^n exp(x - n ln 2): 1.5 * 2^(mantissa bits) rounds to integers when added, ln 2 comes
-# in two parts, the polynomial is Taylor's, and below the cut the result is 0 (no denormals).
-EXPONENTIAL = {
-    32: {"round": 1.5 * 2**23, "high": 0.693359375, "low": -2.12194440e-4, "terms": 7, "cut": -69},
-    64: {
-        "round": 1.5 * 2**52,
-        "high": 6.93145751953125e-1,
-        "low": 1.42860682030941723212e-6,
-        "terms": 13,
-        "cut": -600,
-    },
-}
+# exp(x) = 2^n exp(x - n ln 2), by bits of a number: 1.5 * 2^(mantissa bits) rounds to integers
+# when added, ln 2 comes in two parts, the polynomial is Taylor's of so many terms, and below the
+# cut the result is 0 (no denormals).
 MANTISSA = {32: 23, 64: 52}
+LN2 = {32: (0.693359375, -2.12194440e-4), 64: (6.93145751953125e-1, 1.42860682030941723212e-6)}
+TERMS, CUT = {32: 7, 64: 13}, {32: -69.0, 64: -600.0}
 INT = ir.IntType(64)
 
 
@@ -114,18 +107,17 @@ class Vectors:
 
     def exp(self, x: Any) -> Any:
         """exp of x <= 0 to about one unit in the last place; nan stays nan."""
-        b, law = self.builder, EXPONENTIAL[self.bits]
-        shifted = self.fma(x, self.constant(1 / math.log(2)), self.constant(law["round"]))
-        n = b.fsub(self.constant(law["round"]), shifted)  # minus the power of two
-        r = self.fma(n, self.constant(law["high"]), x)
-        r = self.fma(n, self.constant(law["low"]), r)
-        value = self.constant(1 / math.factorial(int(law["terms"])))
-        for k in reversed(range(int(law["terms"]))):
+        b, terms, mantissa = self.builder, TERMS[self.bits], MANTISSA[self.bits]
+        rounding, (high, low) = self.constant(1.5 * 2**mantissa), LN2[self.bits]
+        shifted = self.fma(x, self.constant(1 / math.log(2)), rounding)
+        n = b.fsub(rounding, shifted)  # minus the power of two
+        r = self.fma(n, self.constant(low), self.fma(n, self.constant(high), x))
+        value = self.constant(1 / math.factorial(terms))
+        for k in reversed(range(terms)):
             value = self.fma(value, r, self.constant(1 / math.factorial(k)))
-        shift = ir.Constant(self.ints, [MANTISSA[self.bits]] * self.lanes)
-        power = b.shl(b.bitcast(shifted, self.ints), shift)
+        power = b.shl(b.bitcast(shifted, self.ints), self.constant(mantissa, self.ints))
         value = b.bitcast(b.add(b.bitcast(value, self.ints), power), self.vector)
-        small = b.fcmp_ordered("<", x, self.constant(law["cut"]))
+        small = b.fcmp_ordered("<", x, self.constant(CUT[self.bits]))
         value = b.select(small, self.constant(0.0), value)
         return b.select(b.fcmp_unordered("uno", x, x), x, value)
 

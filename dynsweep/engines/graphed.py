@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dynsweep.config import RunConfig
-from dynsweep.engines.base import ANY, TABLES, Capabilities, unlisted
+from dynsweep.engines.base import ANY, TABLES, Capabilities, Engine, unlisted
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import available_memory
 from dynsweep.engines.reference import ReferenceSession, memory
@@ -104,11 +104,12 @@ CAPTURED: Capabilities = {
 }
 
 
-class GraphedEngine:
+class GraphedEngine(Engine):
     """Any model on CUDA that the reference engine trains."""
 
     name = "graphed"
     trains = CAPTURED
+    session = GraphedSession
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if not device.startswith("cuda"):
@@ -118,6 +119,3 @@ class GraphedEngine:
     def batch_size(self, run: RunConfig, device: str) -> int:
         """As many as fit into half of the free memory; more than 2048 gain nothing."""
         return max(1, min(2048, available_memory(device) // 2 // memory(run)))
-
-    def begin(self, batch: Batch, device: str) -> GraphedSession:
-        return GraphedSession(batch, device)

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
-from dynsweep.engines.base import EVERYTHING, Session
-from dynsweep.engines.batches import Batch
+from dynsweep.engines.base import EVERYTHING, Engine, Session
+from dynsweep.engines.batches import Batch, Network, Samples
 from dynsweep.engines.devices import available_memory
-from dynsweep.engines.network import Network, Samples
 from dynsweep.loss import sample_losses
 from dynsweep.models import seeding
 
@@ -129,10 +128,9 @@ class ReferenceSession(Session):
     """Training of one batch with autograd; see :class:`dynsweep.engines.base.Session`."""
 
     def __init__(self, batch: Batch, device: str) -> None:
+        super().__init__(batch, device)
         data, run = batch.dataset, batch.first
-        self.runs, self.loss_name = len(batch), run.loss.name
-        self.network = Network(batch, device)
-        self.device, self.dtype = self.network.device, self.network.dtype
+        self.loss_name, self.network = run.loss.name, Network(batch, device)
         self.train = Samples.of(data, "train", self.device, self.dtype)
         self.minibatches = None
         if size := run.optimizer.batch_size:
@@ -141,19 +139,17 @@ class ReferenceSession(Session):
             self.minibatches = Minibatches(seeds, samples, size, augment, self.device)
         self.optimizer = SGD(self.network.params, batch)
 
-    def _seen(self, step: int | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the loss at time ``step`` is of: inputs ``(runs, samples, ...)``, labels
-        ``(samples,)`` or ``(runs, samples)``, and shares."""
-        if self.minibatches is None:
-            return self.train.of_every_run(self.runs), self.train.labels, self.train.shares
-        index, where = self.minibatches.indices(step)
-        seen = self.train.chosen(index)
-        return self.minibatches.view(seen.numbers, where), seen.labels, seen.shares
-
     def loss(self, step: int | Tensor, class_weights: Tensor) -> Tensor:
         """F(W, t) of every run at time ``step``, shape ``(runs,)``, by the present weights of
         the classes, ``(runs, classes)``."""
-        inputs, labels, shares = self._seen(step)
+        shares: Tensor | float
+        if self.minibatches is None:
+            inputs, labels = self.train.of_every_run(self.runs), self.train.labels
+            shares = self.train.shares
+        else:
+            index, where = self.minibatches.indices(step)
+            seen, shares = self.train[index], 1 / self.minibatches.size
+            inputs, labels = self.minibatches.view(seen.numbers, where), seen.labels
         losses = sample_losses(self.network.logits(inputs, training=True), labels, self.loss_name)
         weights = class_weights.gather(1, labels.expand(self.runs, -1))
         return (weights * shares * losses).sum(dim=-1)
@@ -178,11 +174,12 @@ class ReferenceSession(Session):
         return params | self.network.buffers | velocity
 
 
-class ReferenceEngine:
+class ReferenceEngine(Engine):
     """Any model, CPU and CUDA, float32 and float64."""
 
     name = "reference"
     trains = EVERYTHING
+    session = ReferenceSession
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if run.precision in ("tf32", "bfloat16") and not device.startswith("cuda"):
@@ -199,9 +196,6 @@ class ReferenceEngine:
         if not device.startswith("cuda"):
             fitting = min(fitting, MOST_ON_CPU if isinstance(run.model, MLPConfig) else 1)
         return max(1, min(fitting, 4096))
-
-    def begin(self, batch: Batch, device: str) -> ReferenceSession:
-        return ReferenceSession(batch, device)
 
 
 def memory(run: RunConfig) -> int:

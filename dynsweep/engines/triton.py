@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
-from dynsweep.engines.base import SIMPLE, Session, hidden_units, named_weights, unlisted
+from dynsweep.engines.base import SIMPLE, Engine, Session, hidden_units, named_weights, unlisted
 from dynsweep.engines.batches import Batch
 
 REGISTERS = 255  # 32-bit registers of a thread
@@ -76,14 +76,14 @@ class TritonSession(Session):
     def __init__(self, batch: Batch, device: str) -> None:
         from dynsweep.engines import triton_kernel
 
+        super().__init__(batch, device)
         data, run = batch.dataset, batch.first
         self.inputs, count = data.train_inputs.shape[1], len(data.train_labels)
         shape = geometry(run.model.width, self.inputs, data.classes, run.precision)
         if shape is None or not isinstance(run.model, MLPConfig):
             raise ValueError("this engine has an obstacle to the batch; ask it first")
         self.kernel: Any = triton_kernel.train
-        self.runs, self.width, self.bias = len(batch), run.model.width, run.model.bias
-        self.device, self.dtype = torch.device(device), getattr(torch, run.precision)
+        self.width, self.bias = run.model.width, run.model.bias
         self.options = {
             **shape.constants(),
             "INPUTS": self.inputs,
@@ -151,11 +151,12 @@ def triton_missing() -> str | None:
     return None
 
 
-class TritonEngine:
+class TritonEngine(Engine):
     """The one-hidden-layer model on CUDA, float32 and float64."""
 
     name = "triton"
     trains = SIMPLE
+    session = TritonSession
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if not (device.startswith("cuda") or interpreted()):
@@ -171,6 +172,3 @@ class TritonEngine:
     def batch_size(self, run: RunConfig, device: str) -> int:
         # Kilobytes a run: memory is no bound. More than a wave or two of programs gains nothing.
         return 4096
-
-    def begin(self, batch: Batch, device: str) -> TritonSession:
-        return TritonSession(batch, device)

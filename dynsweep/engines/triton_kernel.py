@@ -26,26 +26,6 @@ import triton.language as tl
 COUNTS = ["steps", "tiles", "runs"]
 
 
-@triton.jit
-def _logits(x, w, b, UNITS: tl.constexpr, INPUTS: tl.constexpr, CLASSES: tl.constexpr):
-    """A thread's hidden activations, and the logits of its sample (the same in all its lanes)."""
-    ROWS: tl.constexpr = INPUTS + 1 + CLASSES
-    h = ()
-    for u in tl.static_range(UNITS):
-        a = w[u * ROWS + INPUTS]
-        for d in tl.static_range(INPUTS):
-            a = tl.fma(x[d], w[u * ROWS + d], a)
-        h = h + (tl.where(a <= 0, 0.0, a),)  # unlike maximum, keeps nan
-    z = ()
-    for c in tl.static_range(CLASSES):
-        total = h[0] * w[INPUTS + 1 + c]
-        for u in tl.static_range(1, UNITS):
-            total = tl.fma(h[u], w[u * ROWS + INPUTS + 1 + c], total)
-        total = tl.sum(tl.sum(total, axis=1, keep_dims=True), axis=0, keep_dims=True)
-        z = z + (b[c] + total,)
-    return h, z
-
-
 @triton.jit(do_not_specialize=COUNTS)
 def train(
     hidden_ptr,
@@ -106,7 +86,19 @@ def train(
             x = ()
             for d in tl.static_range(INPUTS):
                 x = x + (tl.load(inputs_ptr + d * tiles * SAMPLES + j),)
-            h, z = _logits(x, w, b, UNITS, INPUTS, CLASSES)
+            h = ()
+            for u in tl.static_range(UNITS):
+                a = w[u * ROWS + INPUTS]
+                for d in tl.static_range(INPUTS):
+                    a = tl.fma(x[d], w[u * ROWS + d], a)
+                h = h + (tl.where(a <= 0, 0.0, a),)  # unlike maximum, keeps nan
+            z = ()  # the same in all lanes of the sample
+            for c in tl.static_range(CLASSES):
+                logit = h[0] * w[INPUTS + 1 + c]
+                for u in tl.static_range(1, UNITS):
+                    logit = tl.fma(h[u], w[u * ROWS + INPUTS + 1 + c], logit)
+                logit = tl.sum(tl.sum(logit, axis=1, keep_dims=True), axis=0, keep_dims=True)
+                z = z + (b[c] + logit,)
 
             # delta_c = G_label / P * (softmax(z)_c - [c is the label])
             top = z[0]

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,15 +50,6 @@ class Outcome(NamedTuple):
     seconds: float
 
 
-class Snapshot(NamedTuple):
-    """A training between two steps: the session's arrays, and what was recorded so far."""
-
-    step: int
-    seconds: float
-    state: Mapping[str, NDArray[Any]]
-    trajectory: Trajectory
-
-
 class Checkpoint:
     """The file of one batch, replaced as a whole at intervals.
 
@@ -78,17 +70,16 @@ class Checkpoint:
     def due(self) -> bool:
         return time.monotonic() - self.saved >= self.seconds
 
-    def save(self, snapshot: Snapshot) -> None:
-        arrays: dict[str, Any] = {f"state/{name}": value for name, value in snapshot.state.items()}
-        arrays["position"] = np.array([snapshot.step, snapshot.seconds])
-        for name in snapshot.trajectory.names:
-            arrays[f"steps/{name}"], arrays[f"values/{name}"] = snapshot.trajectory.column(name)
+    def save(self, state: Mapping[str, NDArray[Any]], trajectory: Trajectory) -> None:
+        arrays: dict[str, Any] = {f"state/{name}": value for name, value in state.items()}
+        for name in trajectory.names:
+            arrays[f"steps/{name}"], arrays[f"values/{name}"] = trajectory.column(name)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path, durable=True) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
         self.saved = time.monotonic()
 
-    def load(self) -> Snapshot | None:
+    def load(self) -> tuple[dict[str, NDArray[Any]], Trajectory] | None:
         """What was saved last; ``None`` if nothing was."""
         if not self.path.exists():
             return None
@@ -101,16 +92,14 @@ class Checkpoint:
                     steps, values = arrays[f"steps/{name}"], arrays[f"values/{name}"]
                     for step, value in zip(steps.tolist(), values, strict=True):
                         rows[step][name] = value
-            position, seconds = arrays["position"].tolist()
         for step in sorted(rows):
             trajectory.add(step, rows[step])
-        return Snapshot(int(position), seconds, state, trajectory)
+        return state, trajectory
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        for left in self.path.parent.glob(f".{self.path.name}.*.partial"):
-            left.unlink(missing_ok=True)
-        if self.path.parent.is_dir() and not any(self.path.parent.iterdir()):
+        for file in self.path.parent.glob(f"*{self.path.name}*"):  # half-written ones too
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or it has other checkpoints
             self.path.parent.rmdir()
 
 
@@ -136,12 +125,12 @@ def train(
         observer = Observer(batch, schedule, probe)
         steps = batch.steps
         if checkpoint and (before := checkpoint.load()):
-            session.restore(before.step, before.state)
-            schedule.restore(before.state)
-            observer.trajectory = before.trajectory
-            start -= before.seconds
-            log.info("Going on from step %d", before.step)
-            on_steps(before.step)
+            state, observer.trajectory = before
+            session.restore(int(state["step"]), state)
+            schedule.restore(state)
+            start -= float(state["seconds"])
+            log.info("Going on from step %d", session.step)
+            on_steps(session.step)
         chunk = 16
         for halt in observer.stops:
             while session.step < halt:
@@ -154,9 +143,10 @@ def train(
                 chunk = max(1, min(4 * chunk, int(taken * CHUNK_SECONDS / seconds)))
                 stopping = stop()
                 if checkpoint and (stopping or checkpoint.due()) and session.step < steps:
-                    so_far = time.perf_counter() - start
+                    position = {"step": session.step, "seconds": time.perf_counter() - start}
                     state = session.state() | schedule.state()
-                    checkpoint.save(Snapshot(session.step, so_far, state, observer.trajectory))
+                    state |= {name: np.array(value) for name, value in position.items()}
+                    checkpoint.save(state, observer.trajectory)
                 if stopping and session.step < steps:
                     raise Preempted
             if session.step == halt:

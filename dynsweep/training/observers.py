@@ -64,6 +64,8 @@ class Observer:
         due = [quantity for quantity, steps in self.due.items() if step in steps]
         if step in self.trajectory or not due:
             return
+        if not {"metrics", "snapshot"}.issuperset(due):
+            self.probe.load(session)
         columns: Columns = {}
         for quantity in due:
             columns |= getattr(self, f"_{quantity}")(session)
@@ -75,13 +77,9 @@ class Observer:
     def _snapshot(self, session: Session) -> Columns:
         return {WEIGHTS + name: value for name, value in session.weights().items()}
 
-    def _class_weights(self, session: Session) -> torch.Tensor:
-        return self.schedule.class_weights(session.step)[0]
-
     def _loss(self, session: Session) -> Columns:
         """F(W_t, t), its difference to that of the step before, and the weights G_i(t)."""
-        self.probe.load(session)
-        weights = self._class_weights(session)
+        weights = self.schedule.class_weights(session.step)[0]
         with torch.no_grad():
             loss = self.probe.loss(weights).double().cpu().numpy()
         columns: Columns = {"loss": loss}
@@ -91,17 +89,16 @@ class Observer:
         return columns | _numbered("weight", weights.cpu().numpy())
 
     def _class_accuracy(self, session: Session) -> Columns:
-        self.probe.load(session)
         return _numbered("train_accuracy", self.probe.class_accuracy())
 
     def _sharpness(self, session: Session) -> Columns:
         wanted = self.batch.first.observe.sharpness
-        self.probe.load(session)
-        losses = {"loss": self._class_weights(session), "static": None}
         columns: Columns = {}
-        for of, weights in losses.items():
+        for of, name, weights in (
+            ("loss", "sharpness", self.schedule.class_weights(session.step)[0]),
+            ("static", "static_sharpness", None),
+        ):
             if wanted.of in (of, "both"):
-                name = "static_sharpness" if of == "static" else "sharpness"
                 found = self.probe.sharpness(
                     weights, wanted.samples, count=wanted.count,
                     tolerance=wanted.tolerance, order=wanted.order,
@@ -113,7 +110,6 @@ class Observer:
     def _ntk(self, session: Session) -> Columns:
         wanted = self.batch.first.observe.ntk
         samples = chosen(self.batch.dataset.train_labels, wanted.samples, wanted.choice)
-        self.probe.load(session)
         theta = self.probe.ntk(samples).double().cpu()
         finite = theta.isfinite().all(dim=(1, 2))
         values = torch.linalg.eigvalsh(torch.where(finite[:, None, None], theta, 0.0)).flip(1)

@@ -15,8 +15,7 @@ from torch import Tensor
 from dynsweep.curvature.lanczos import Hessian, Spectrum, largest
 from dynsweep.curvature.ntk import kernel
 from dynsweep.engines import Session
-from dynsweep.engines.batches import Batch
-from dynsweep.engines.network import Network, Samples
+from dynsweep.engines.batches import Batch, Network, Samples
 from dynsweep.loss import sample_losses
 from dynsweep.metrics import COLUMNS, METRICS, PARTS, accuracy
 from dynsweep.models.mlp import ALIGN
@@ -58,7 +57,7 @@ class Probe:
         the logits are computed slice by slice."""
         size = max(1, SLICE // (self.runs * self.network.model.footprint * ALIGN)) * ALIGN
         rows = []
-        for start in range(0, len(samples), size):
+        for start in range(0, len(samples.shares), size):
             part = samples[start : start + size]
             logits = self.network.logits(part.of_every_run(self.runs))
             rows.append([function(logits, part.labels) for function in functions])
@@ -71,7 +70,7 @@ class Probe:
         for part, samples in self.samples.items():
             values = self._values(samples, self.functions.values())
             for name, value in zip(self.functions, values, strict=True):
-                mean = value[:, samples.real].double().mean(dim=-1)
+                mean = value[:, samples.shares > 0].double().mean(dim=-1)
                 columns[f"{part}_{name}"] = mean.cpu().numpy()
         return columns
 
@@ -80,18 +79,15 @@ class Probe:
         """The training accuracy of each class, shape ``(runs, classes)``."""
         train, data = self.samples["train"], self.batch.dataset
         (values,) = self._values(train, [accuracy])
-        right = values[:, train.real].cpu().numpy()
+        right = values[:, train.shares > 0].cpu().numpy()
         of_class = [data.train_labels == k for k in range(data.classes)]
         return np.stack([right[:, mask].mean(axis=1) for mask in of_class], axis=1)
 
     def loss(self, class_weights: Tensor | None = None, samples: int | None = None) -> Tensor:
         """F(W, t) over the whole training set, or its first ``samples``, shape ``(runs,)``.
 
-        Not over a minibatch, and batch norm by its running statistics.
-
-        Args:
-            class_weights: G_i(t), shape ``(runs, classes)``; else equal ones.
-            samples: number of samples.
+        Weighted by ``class_weights`` G_i(t), ``(runs, classes)``, else by equal ones; not over a
+        minibatch, and batch norm by its running statistics.
         """
         train = self.samples["train"][:samples]
         (losses,) = self._values(train, [self.functions["loss"]])
@@ -121,7 +117,7 @@ class Probe:
 
         params = {name: value.detach() for name, value in network.params.items()}
         index = torch.as_tensor(samples, device=network.device)
-        return kernel(logits, params, self.samples["train"].chosen(index[None]).numbers[0])
+        return kernel(logits, params, self.samples["train"][index].numbers)
 
 
 def measure(session: Session, probe: Probe) -> dict[str, NDArray[np.float64]]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -46,13 +45,8 @@ def factor(schedule: ScheduleConfig, step: int, steps: int) -> float:
 
 
 class Schedule:
-    """The tables of a batch.
-
-    Args:
-        batch: of runs with their own periods, amplitudes and learning rates.
-        device: of the session.
-        probe: measures the sharpness, for the learning rates that follow it.
-    """
+    """The tables of a batch, on the session's device; the probe measures the sharpness, for the
+    learning rates that follow it."""
 
     def __init__(self, batch: Batch, device: str, probe: Probe | None = None) -> None:
         self.run, self.steps = batch.first, batch.steps
@@ -61,14 +55,10 @@ class Schedule:
         self.probe = probe or Probe(batch, device)
         self.lr = torch.as_tensor(batch.array("optimizer.lr")).to(self.device, self.dtype)
         self.multiple = torch.ones_like(self.lr)  # of lr, where it follows the sharpness
-        # On the CPU NumPy is several times faster than PyTorch.
-        numbers: list[Any] = [
-            batch.array(f"loss.{name}")[:, None].astype(np.float64)
+        self.period, self.amplitude = (
+            torch.as_tensor(batch.array(f"loss.{name}")).to(self.device, torch.float64)[:, None]
             for name in ("period", "amplitude")
-        ]
-        if self.device.type != "cpu":
-            numbers = [torch.as_tensor(values).to(self.device) for values in numbers]
-        self.period, self.amplitude = numbers
+        )
 
     @property
     def follows(self) -> bool:
@@ -89,19 +79,18 @@ class Schedule:
 
     def class_weights(self, first: int, steps: int = 1) -> Tensor:
         """G_i(t) of ``steps`` steps from ``first``, shape ``(steps, runs, classes)``."""
-        on_cpu = self.device.type == "cpu"
         table = torch.empty(self.runs, steps, self.classes, dtype=self.dtype, device=self.device)
-        xp: Any = np if on_cpu else torch
-        times = xp.arange(first, first + steps, dtype=xp.float64)
-        times = times if on_cpu else times.to(self.device)
+        times = torch.arange(first, first + steps, dtype=torch.float64, device=self.device)
+        arrays: list[Any] = [table, times, self.period, self.amplitude]
+        size = self.runs
+        if self.device.type == "cpu":  # where NumPy is several times faster than PyTorch
+            arrays, size = [tensor.numpy() for tensor in arrays], max(1, BLOCK // steps)
+        values, times, period, amplitude = arrays
         law = {name: getattr(self.run.loss, name) for name in LAW}
-        size = max(1, BLOCK // steps) if on_cpu else self.runs
         for start in range(0, self.runs, size):
             block = slice(start, start + size)
-            numbers = self.period[block], self.amplitude[block], self.classes
-            (table.numpy() if on_cpu else table)[block] = class_weights(
-                times, *numbers, steps=self.steps, **law
-            )
+            numbers = period[block], amplitude[block], self.classes
+            values[block] = class_weights(times, *numbers, steps=self.steps, **law)
         return table.transpose(0, 1)
 
     def rates(self, first: int, steps: int) -> Tensor:
@@ -128,6 +117,5 @@ class Schedule:
         return {"rate": self.multiple.cpu().numpy().copy()} if self.follows else {}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on from a :meth:`state`."""
         if self.follows:
             self.multiple = torch.as_tensor(state["rate"]).to(self.lr)
