@@ -139,7 +139,7 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
             else:
                 flat[prefix + key] = value
         return flat
-    for name, is_group in _names(_kind(settings)):
+    for name, is_group in _names(settings.__class__):
         value = getattr(settings, name)
         if is_group:
             flat |= flatten(value, f"{prefix}{name}.")
@@ -164,7 +164,7 @@ def replaced(settings: SettingsT, values: Mapping[str, Any]) -> SettingsT:
         if last not in group.__dict__:
             where = f" in {path}" if path else ""
             raise ConfigError(
-                name, value, no_such(last, [n for n, _ in _names(_kind(group))], where)
+                name, value, no_such(last, [n for n, _ in _names(group.__class__)], where)
             )
         group.__dict__[last] = tuple(value) if type(value) is list else value
     return new
@@ -176,13 +176,11 @@ def _group(groups: dict[str, Any], path: str, name: str) -> Any:
         outer, _, last = path.rpartition(".")
         parent = _group(groups, outer, name)
         if not is_dataclass(getattr(parent, last, None)):
-            raise ConfigError(name, "", no_such(last, [one for one, _ in _names(_kind(parent))]))
+            raise ConfigError(
+                name, "", no_such(last, [one for one, _ in _names(parent.__class__)])
+            )
         groups[path] = parent.__dict__[last] = _clone(getattr(parent, last))
     return groups[path]
-
-
-def _kind(settings: Any) -> Any:
-    return type(settings)
 
 
 def _clone(settings: SettingsT) -> SettingsT:
@@ -196,8 +194,8 @@ def check(settings: Any, prefix: str = "") -> None:
 
     What ranges of single settings cannot say, a group says in a method ``rules``.
     """
-    declarations = declared(_kind(settings), prefix)
-    for name, is_group in _names(_kind(settings)):
+    declarations = declared(settings.__class__, prefix)
+    for name, is_group in _names(settings.__class__):
         value = getattr(settings, name)
         if is_group:
             check(value, f"{prefix}{name}.")

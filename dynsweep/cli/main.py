@@ -105,7 +105,3 @@ def _report(task: Task) -> None:
     for directory in task.directories:
         if SweepPaths(directory).records():
             print(aggregate([directory], html=task.report).text())
-
-
-if __name__ == "__main__":
-    main()
