@@ -16,7 +16,7 @@ import pytest
 from conftest import COMMAND, ENVIRONMENT
 
 from dynsweep.analysis.frame import load_frame
-from dynsweep.store.records import read
+from dynsweep.store import read
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 
