@@ -5,12 +5,12 @@ import gzip
 import json
 import shlex
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-import dynsweep
 from dynsweep.analysis.decisions import typical_runs
 from dynsweep.config.labels import duration
 from dynsweep.page.payload import payload
@@ -95,7 +95,7 @@ def _facts(directories: Sequence[str | Path], runs: pd.DataFrame) -> dict[str, s
         first, last = runs["finished"].dropna().min(), runs["finished"].dropna().max()
         facts["recorded"] = str(first) if first == last else f"{first} to {last}"
     facts["training time"] = f"{duration(float(runs['seconds'].sum()))} in all"
-    facts["page written by"] = f"dynsweep {dynsweep.__version__}"
+    facts["page written by"] = f"dynsweep {version('dynsweep')}"
     return facts
 
 

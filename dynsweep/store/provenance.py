@@ -2,12 +2,10 @@
 
 import platform
 import re
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import dynsweep
 
 # Numbers can depend on these.
 PACKAGES = ("torch", "numpy", "numba", "triton")
@@ -16,9 +14,11 @@ PACKAGES = ("torch", "numpy", "numba", "triton")
 @cache
 def software() -> str:
     """Versions, like ``dynsweep 0.1.0, Python 3.11.7, torch 2.13.0``."""
-    names = [name for name in PACKAGES if find_spec(name)]
-    own = [f"dynsweep {dynsweep.__version__}", f"Python {platform.python_version()}"]
-    return ", ".join([*own, *(f"{name} {version(name)}" for name in names)])
+    versions = [f"dynsweep {version('dynsweep')}", f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions.append(f"{name} {version(name)}")
+    return ", ".join(versions)
 
 
 @cache
