@@ -40,10 +40,8 @@ class Minibatches:
         self.seeds, self.samples, self.size, self.augment = seeds, samples, size, augment
         self.device, self.per_epoch, self.epoch = device, samples // size, -1
         # A captured graph looks for them where they are now.
-        order, views = (len(seeds), samples), (len(seeds), samples if augment else 0, 3)
-        self.order, self.views = (
-            torch.zeros(shape, dtype=torch.int64, device=device) for shape in (order, views)
-        )
+        self.order = torch.zeros(len(seeds), samples, dtype=torch.int64, device=device)
+        self.views = self.order.new_zeros(len(seeds), samples if augment else 0, 3)
 
     def begin(self, epoch: int) -> None:
         """Draw the order of an epoch, and its shifts and mirrors, unless it is the present one."""
@@ -91,24 +89,20 @@ class SGD:
     """PyTorch's ``torch.optim.SGD``, with learning rate, momentum and weight decay per run.
 
     With g the gradient plus weight decay times w, the velocity is v = momentum * v + g (at first
-    g), and w falls by lr * v; by lr * (g + momentum * v) with Nesterov's momentum.
-
-    Args:
-        params: by name, shape ``(runs, ...)``; changed in place.
+    g), and w falls by lr * v; by lr * (g + momentum * v) with Nesterov's momentum. Parameters,
+    each of shape ``(runs, ...)``, are changed in place.
     """
 
     def __init__(self, params: dict[str, Tensor], batch: Batch) -> None:
         self.params, self.nesterov = params, batch.first.optimizer.nesterov
-        momentum, weight_decay = (
-            batch.array(f"optimizer.{name}") for name in ("momentum", "weight_decay")
-        )
-        # What no run uses costs nothing.
-        self.decays, moves = (weight_decay > 0).any(), (momentum > 0).any()
-        self.velocity = {k: torch.zeros_like(p) for k, p in params.items()} if moves else {}
         like = next(iter(params.values()))
         self.momentum, self.weight_decay = (
-            torch.as_tensor(values).to(like) for values in (momentum, weight_decay)
+            torch.as_tensor(batch.array(f"optimizer.{name}")).to(like)
+            for name in ("momentum", "weight_decay")
         )
+        # What no run uses costs nothing.
+        self.decays, moves = bool((self.weight_decay > 0).any()), bool((self.momentum > 0).any())
+        self.velocity = {k: torch.zeros_like(p) for k, p in params.items()} if moves else {}
 
     @torch.no_grad()
     def step(self, gradients: list[Tensor], rates: Tensor) -> None:

@@ -55,9 +55,8 @@ class Checkpoint:
 
     Args:
         folder: of the sweep's checkpoints.
-        runs: identities of the batch's runs, in order; together with the engine they name the
-            file, so that only the same batch goes on from it.
-        engine: its name.
+        runs: identities of the batch's runs, in order; together with the engine's name they
+            name the file, so that only the same batch goes on from it.
         minutes: least time between two saves; 0 saves after every chunk of steps.
     """
 
