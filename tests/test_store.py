@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dynsweep.analysis.frame import load_frame
-from dynsweep.store import Record, Store, latest, load_weights, read, write_weights
+from dynsweep.store import Record, Store, Trajectory, latest, load_weights, read, write_weights
 
 METRICS = {
     "train_accuracy": 0.9,
@@ -65,6 +65,24 @@ def test_a_torn_tail_is_no_record(tmp_path: Path) -> None:
         assert all(entry["train_accuracy"] == 0.9 for entry in entries)
         seen.add(len(entries))
     assert seen == {0, 1, 2, 3}
+
+
+def test_a_trajectory_grows_and_keeps_what_was_recorded_at_some_steps_only() -> None:
+    trajectory = Trajectory()
+    for step in range(0, 200, 2):
+        columns = {"loss": np.array([step, step + 1.0])}
+        if step % 10 == 0:
+            columns["weights/w"] = np.full((2, 3), step, dtype=np.float32)
+        trajectory.add(step, columns)
+    assert list(trajectory) == list(range(0, 200, 2))
+    assert trajectory[42].keys() == {"loss"}
+    assert trajectory[50]["weights/w"].tolist() == [[50] * 3] * 2
+    assert 51 not in trajectory
+    assert trajectory.column("weights/w")[0].tolist() == list(range(0, 200, 10))
+    chosen = trajectory.of_runs([1, 1, 0])
+    steps, values = chosen.column("loss")
+    assert values.tolist() == [[step + 1, step + 1, step] for step in steps.tolist()]
+    assert chosen[50]["weights/w"].dtype == np.float32
 
 
 def test_two_processes_write_two_files(tmp_path: Path) -> None:
