@@ -16,6 +16,10 @@ class SweepFailed(DynsweepError, RuntimeError):
     """Some runs of a sweep failed; the text says how many, and the first error."""
 
 
+class SlurmError(DynsweepError, RuntimeError):
+    """A command of Slurm did not work; the text is what it said, in one line."""
+
+
 class ConfigError(DynsweepError, ValueError):
     """A setting whose value is not allowed; its text is one line.
 

@@ -22,7 +22,7 @@ import pytest
 from dynsweep.cluster import launch, slurm, status, worker
 from dynsweep.cluster.balance import balanced, cut, operations, shard_count
 from dynsweep.cluster.launch import run_here, run_on_slurm
-from dynsweep.cluster.monitor import Monitor
+from dynsweep.cluster.monitor import Monitor, TaskState
 from dynsweep.cluster.shards import (
     Shard,
     Submission,
@@ -32,12 +32,11 @@ from dynsweep.cluster.shards import (
     write_shards,
     write_submissions,
 )
-from dynsweep.cluster.slurm import SlurmError, TaskState
 from dynsweep.cluster.worker import STOP_SIGNAL, LocalExecutor, Worker
 from dynsweep.config import EngineConfig, ObserveConfig, Run, RunConfig, SharpnessConfig, replaced
 from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.engines import devices
-from dynsweep.errors import ConfigError, RunFailed
+from dynsweep.errors import ConfigError, RunFailed, SlurmError
 from dynsweep.store import METRICS, read
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.runner import run_sweep

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dynsweep.cluster.balance import balanced, shard_count
-from dynsweep.cluster.monitor import Executor, Monitor
+from dynsweep.cluster.monitor import GONE, Executor, Monitor
 from dynsweep.cluster.shards import (
     Shard,
     Submission,
@@ -15,11 +15,11 @@ from dynsweep.cluster.shards import (
     write_shards,
     write_submissions,
 )
-from dynsweep.cluster.slurm import GONE, SlurmError, SlurmExecutor, arrays, ask
+from dynsweep.cluster.slurm import SlurmExecutor, arrays, ask
 from dynsweep.cluster.worker import LocalExecutor, worker_count
 from dynsweep.config import Run
 from dynsweep.config.launchers import SlurmConf, slurm_conf
-from dynsweep.errors import ConfigError, RunFailed
+from dynsweep.errors import ConfigError, RunFailed, SlurmError
 from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.runner import run_sweep
 

@@ -9,13 +9,24 @@ from pathlib import Path
 from typing import Protocol
 
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus
-from dynsweep.cluster.slurm import GONE, SlurmError, TaskState
+from dynsweep.errors import SlurmError
 from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.progress import Progress
 
 log = logging.getLogger(__name__)
 
 SUMMARY_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """How a task is (``pending (Priority)``, ``was cancelled``), and whether it runs or will."""
+
+    text: str
+    alive: bool
+
+
+GONE = TaskState("is gone", alive=False)
 
 
 class Executor(Protocol):

@@ -14,13 +14,13 @@ import io
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
+from dynsweep.cluster.monitor import TaskState
 from dynsweep.cluster.shards import Shard, Submission
 from dynsweep.config.launchers import PREFIX, SIZES, SlurmConf
-from dynsweep.errors import ConfigError, DynsweepError
+from dynsweep.errors import ConfigError, SlurmError
 
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
@@ -40,21 +40,6 @@ ENDINGS = {
 OURS = {*SIZES, "_target_", "detach", "on_interrupt", "stall_minutes"}
 OURS |= {"submitit_folder", "max_num_timeout"}
 NAMES = {"timeout_min": "time", "name": "job_name", "mem_gb": "mem"}
-
-
-@dataclass(frozen=True)
-class TaskState:
-    """How a task is (``pending (Priority)``, ``was cancelled``), and whether it runs or will."""
-
-    text: str
-    alive: bool
-
-
-GONE = TaskState("is gone", alive=False)
-
-
-class SlurmError(DynsweepError, RuntimeError):
-    """A command of Slurm did not work; the text is what it said, in one line."""
 
 
 def ask(*command: str, input: str | None = None) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynsweep.cluster.monitor import GONE, TaskState
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, read_submissions
-from dynsweep.cluster.slurm import GONE, SlurmError, TaskState, states
+from dynsweep.cluster.slurm import states
 from dynsweep.config.labels import duration
+from dynsweep.errors import SlurmError
 from dynsweep.store import FAILED, FINISHED, latest
 
 MOST_TASKS = 30  # listed one by one

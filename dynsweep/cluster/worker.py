@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dynsweep.cluster.balance import balanced
-from dynsweep.cluster.monitor import Monitor
+from dynsweep.cluster.monitor import Monitor, TaskState
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, write_shards
-from dynsweep.cluster.slurm import TaskState
 from dynsweep.config import Run
 from dynsweep.engines.devices import available_threads, resolve_device, visible_gpus
 from dynsweep.sweep.progress import Progress
