@@ -31,6 +31,8 @@ from dynsweep.figures.phase_diagram import phase_panel, phase_panels
 from dynsweep.store import COMPLETED, METRICS, Record, Store, load_weights, write_weights
 from dynsweep.training.driver import train
 
+PLANE = ("period", "amplitude")
+
 
 def table(directory: Path) -> pd.DataFrame:
     return cells(load_runs([directory]))
@@ -122,7 +124,7 @@ def test_words_and_single_values_have_places_too() -> None:
 
 def test_the_diagram_shows_the_table_at_its_true_positions(tmp_path: Path) -> None:
     of = table(plane(tmp_path))
-    figure = phase_panels(of, "validation_accuracy")
+    figure = phase_panels(of, "validation_accuracy", *PLANE)
     ax, bar = figure.axes
     wide = of.pivot(index="amplitude", columns="period", values="validation_accuracy_mean")
     assert np.array_equal(drawn(ax), wide.to_numpy())
@@ -149,7 +151,7 @@ def test_missing_failed_and_diverged_cells_are_marked(tmp_path: Path) -> None:
         return endings.get((point["period"], point["amplitude"]), COMPLETED)
 
     axes = {"period": PERIODS, "amplitude": AMPLITUDES, "seed": range(3)}
-    figure = phase_panels(table(sweep(tmp_path, axes, status)))
+    figure = phase_panels(table(sweep(tmp_path, axes, status)), "train_accuracy", *PLANE)
     ax = figure.axes[0]
     masked = np.ma.getmaskarray(drawn(ax))
     assert list(zip(*np.nonzero(masked), strict=True)) == [(2, 4), (3, 4)]
@@ -169,7 +171,7 @@ def test_the_static_row_is_filled_from_one_period(tmp_path: Path) -> None:
     sweep(tmp_path, axes)
     sweep(tmp_path, {"seed": range(2)}, amplitude=1, period=77)
     of = table(tmp_path)
-    shown = drawn(phase_panels(of).axes[0])
+    shown = drawn(phase_panels(of, "train_accuracy", *PLANE).axes[0])
     assert shown.shape == (4, 5)
     assert np.ptp(shown[0]) == 0
     assert shown[0, 0] == of.loc[of["amplitude"] == 1, "train_accuracy_mean"].item()
@@ -177,7 +179,7 @@ def test_the_static_row_is_filled_from_one_period(tmp_path: Path) -> None:
 
 def test_gains_have_a_centred_map_and_dots_where_not_significant(tmp_path: Path) -> None:
     of = table(plane(tmp_path))
-    figure = phase_panels(of, "gain_validation_accuracy")
+    figure = phase_panels(of, "gain_validation_accuracy", *PLANE)
     ax, bar = figure.axes
     wide = of.pivot(index="amplitude", columns="period", values="validation_accuracy_gain")
     assert np.array_equal(drawn(ax), wide.to_numpy())
@@ -193,7 +195,7 @@ def test_gains_have_a_centred_map_and_dots_where_not_significant(tmp_path: Path)
 
 
 def test_a_gain_of_one_seed_says_so(tmp_path: Path) -> None:
-    figure = phase_panels(table(plane(tmp_path, seeds=1)), "gain_train_accuracy")
+    figure = phase_panels(table(plane(tmp_path, seeds=1)), "gain_train_accuracy", *PLANE)
     assert figure.texts[-1].get_text().endswith("1 seed\nNo significance with one seed.")
 
 
@@ -221,7 +223,7 @@ def test_no_more_than_twelve_panels(tmp_path: Path) -> None:
     sweep(tmp_path, {**axes, "amplitude": [3, 10, 30]})
     summary = aggregate([tmp_path], metrics=["train_accuracy"], formats=["png"])
     assert "first 12 of 15 panels (width, lr)" in summary.notes[0]
-    assert len(phase_panels(summary.cells).axes) == 13
+    assert len(phase_panels(summary.cells, "train_accuracy", *PLANE).axes) == 13
 
 
 def test_axes_chosen_by_default(tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ def test_values_of_a_search_are_points(tmp_path: Path) -> None:
         for _ in range(40)
     ]
     of = table(write(tmp_path, [record(n, **one) for n, one in enumerate(settings)]))
-    (points,) = phase_panels(of).axes[0].collections
+    (points,) = phase_panels(of, "train_accuracy", *PLANE).axes[0].collections
     assert np.sort(np.asarray(points.get_array())) == pytest.approx(
         np.sort(of["train_accuracy_mean"])
     )
@@ -275,20 +277,22 @@ def test_one_panel_in_axes_of_a_page(tmp_path: Path) -> None:
     page = Figure(figsize=(11, 4.6), layout="constrained")
     left, right = page.subplots(1, 2)
     of = table(plane(tmp_path))
-    assert phase_panel(of, "gain_train_accuracy", ax=right) is right
+    assert phase_panel(of, "gain_train_accuracy", *PLANE, ax=right) is right
     assert not left.has_data()
-    assert np.array_equal(drawn(right), drawn(phase_panels(of, "gain_train_accuracy").axes[0]))
+    assert np.array_equal(
+        drawn(right), drawn(phase_panels(of, "gain_train_accuracy", *PLANE).axes[0])
+    )
     assert right.get_legend() is not None
     assert right.get_title(loc="left") == "Gain in training accuracy over the static loss"
     assert overlaps(page) == []
-    assert phase_panel(of).get_xlabel() == "period T (steps)"
+    assert phase_panel(of, "train_accuracy", *PLANE).get_xlabel() == "period T (steps)"
 
 
 def test_twelve_panels_with_marks_do_not_overlap(tmp_path: Path) -> None:
     axes = {"lr": [0.1, 1, 2], "width": [10, 50, 100, 200], "period": PERIODS, "seed": [0, 1]}
     of = table(sweep(tmp_path, {**axes, "amplitude": [1, 10, 40]}))
     for metric in ("validation_loss", "gain_validation_accuracy"):
-        figure = phase_panels(of, metric)
+        figure = phase_panels(of, metric, *PLANE)
         assert len(figure.axes) == 13
         assert overlaps(figure) == []
 
@@ -306,7 +310,7 @@ def test_every_figure_of_the_registry_draws_or_says_why_not(trained: Path, tmp_p
 
 def test_the_style_holds_in_figures_and_nowhere_else(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    ax = phase_panel(table(plane(tmp_path)))
+    ax = phase_panel(table(plane(tmp_path)), "train_accuracy", *PLANE)
     assert ax.xaxis.label.get_size() == 9.5
     assert ax.get_xticklabels()[0].get_color() == "0.15"
     assert dict(matplotlib.rcParams) == before
@@ -319,7 +323,7 @@ def test_no_label_covers_another_in_large_and_small_grids(tmp_path: Path, size: 
         "amplitude": np.linspace(1, 70, size).tolist(),
     }
     of = table(sweep(tmp_path, axes))
-    figure = phase_panels(of)
+    figure = phase_panels(of, "train_accuracy", *PLANE)
     assert drawn(figure.axes[0]).shape == (size, len(axes["period"]))
     assert overlaps(figure) == []
     assert figure.get_size_inches()[0] * 150 <= 1600

@@ -22,11 +22,7 @@ STATIC: dict[str, Any] = {
 
 @style.styled
 def line_panels(
-    cells: pd.DataFrame,
-    metric: str = "train_accuracy",
-    x: str = "lr",
-    *,
-    figure: Figure | None = None,
+    cells: pd.DataFrame, metric: str, x: str, *, figure: Figure | None = None
 ) -> Figure:
     """Draw the mean of a metric with its standard error over the setting ``x``.
 

@@ -19,12 +19,7 @@ from dynsweep.figures.panel import Panel
 
 @style.styled
 def phase_panels(
-    cells: pd.DataFrame,
-    metric: str = "train_accuracy",
-    x: str = "period",
-    y: str = "amplitude",
-    *,
-    figure: Figure | None = None,
+    cells: pd.DataFrame, metric: str, x: str, y: str, *, figure: Figure | None = None
 ) -> Figure:
     """Draw the mean of a metric over seeds as coloured cells at their true positions.
 
@@ -62,12 +57,7 @@ def phase_panels(
 
 @style.styled
 def phase_panel(
-    cells: pd.DataFrame,
-    metric: str = "train_accuracy",
-    x: str = "period",
-    y: str = "amplitude",
-    *,
-    ax: Axes | None = None,
+    cells: pd.DataFrame, metric: str, x: str, y: str, *, ax: Axes | None = None
 ) -> Axes:
     """Draw cells without further swept settings, their colour bar and a legend of the marks.
 
