@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from dynsweep.errors import ConfigError, no_such
 
 _KEY = "dynsweep"
+_FIELDS = "__dataclass_fields__"  # of groups of settings
 SettingsT = TypeVar("SettingsT")
 
 
@@ -110,12 +111,6 @@ def declared(group: type, prefix: str = "") -> dict[str, Setting]:
     return found
 
 
-@cache
-def _names(group: type) -> tuple[tuple[str, bool], ...]:
-    """Its fields, and which of them are groups."""
-    return tuple((one.name, _inner(one) is not None) for one in fields(group))
-
-
 def _inner(one: Field[Any]) -> type | None:
     """The dataclass of a field that is a group."""
     factory = one.default_factory
@@ -126,22 +121,15 @@ def flatten(settings: Any, prefix: str = "") -> dict[str, Any]:
     """Nested settings as one level of dotted names.
 
     Args:
-        settings: a dataclass of settings, or a nested mapping.
+        settings: a dataclass of settings, or a nested dict.
 
     >>> flatten({"loss": {"period": 3}, "steps": 5})
     {'loss.period': 3, 'steps': 5}
     """
     flat: dict[str, Any] = {}
-    if isinstance(settings, Mapping):
-        for key, value in settings.items():
-            if isinstance(value, Mapping):
-                flat |= flatten(value, f"{prefix}{key}.")
-            else:
-                flat[prefix + key] = value
-        return flat
-    for name, is_group in _names(settings.__class__):
-        value = getattr(settings, name)
-        if is_group:
+    items = settings if isinstance(settings, dict) else settings.__dict__
+    for name, value in items.items():
+        if hasattr(value, _FIELDS) or isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = list(value) if type(value) is tuple else value
@@ -163,9 +151,7 @@ def replaced(settings: SettingsT, values: Mapping[str, Any]) -> SettingsT:
             group = _group(groups, path, name)
         if last not in group.__dict__:
             where = f" in {path}" if path else ""
-            raise ConfigError(
-                name, value, no_such(last, [n for n, _ in _names(group.__class__)], where)
-            )
+            raise ConfigError(name, value, no_such(last, group.__dict__, where))
         group.__dict__[last] = tuple(value) if type(value) is list else value
     return new
 
@@ -176,9 +162,7 @@ def _group(groups: dict[str, Any], path: str, name: str) -> Any:
         outer, _, last = path.rpartition(".")
         parent = _group(groups, outer, name)
         if not is_dataclass(getattr(parent, last, None)):
-            raise ConfigError(
-                name, "", no_such(last, [one for one, _ in _names(parent.__class__)])
-            )
+            raise ConfigError(name, "", no_such(last, parent.__dict__))
         groups[path] = parent.__dict__[last] = _clone(getattr(parent, last))
     return groups[path]
 
@@ -195,9 +179,8 @@ def check(settings: Any, prefix: str = "") -> None:
     What ranges of single settings cannot say, a group says in a method ``rules``.
     """
     declarations = declared(settings.__class__, prefix)
-    for name, is_group in _names(settings.__class__):
-        value = getattr(settings, name)
-        if is_group:
+    for name, value in settings.__dict__.items():
+        if hasattr(value, _FIELDS):
             check(value, f"{prefix}{name}.")
         else:
             declarations[prefix + name].check(value)

@@ -48,12 +48,7 @@ class SpiralsConfig(DatasetConfig):
 
 
 def spirals(
-    samples_per_class: int,
-    classes: int,
-    noise: float,
-    revolutions: float,
-    *,
-    rng: RandomState,
+    samples_per_class: int, classes: int, noise: float, revolutions: float, *, rng: RandomState
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Draw points on ``classes`` spiral arms (paper, section 3; Karpathy's CS231n notes).
 

@@ -95,9 +95,7 @@ class Store:
             self._file = None
 
 
-def split(
-    configs: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def split(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The settings that are equal in all configs, and what is left of each."""
     first, *others = configs
     common = {
