@@ -33,10 +33,6 @@ def load(*directories: str | PathLike[str]) -> pd.DataFrame:
 
     Raises:
         AnalysisError: no directory, or one without records; it is a ``ValueError``.
-
-    >>> load()
-    Traceback (most recent call last):
-    dynsweep.errors.AnalysisError: load(): give at least one sweep directory
     """
     if not directories:
         raise AnalysisError("load(): give at least one sweep directory")

@@ -4,8 +4,6 @@ A dataset and a model are one file each, settings and arrays together. The setti
 every TAB in a shell, for which PyTorch takes seven times too long.
 """
 
-from __future__ import annotations
-
 import importlib
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
     import torch
+    from torch import Tensor
 else:
 
     class _Lazy(ModuleType):
@@ -20,5 +19,6 @@ else:
             return getattr(importlib.import_module(self.__name__), name)
 
     np, torch = _Lazy("numpy"), _Lazy("torch")
+    Tensor = Any  # for annotations
 
-__all__ = ["np", "torch"]
+__all__ = ["Tensor", "np", "torch"]

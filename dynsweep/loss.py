@@ -4,15 +4,10 @@ Source: Ruiz-Garcia, Zhang, Schoenholz, Liu, "Tilting the playing field: Dynamic
 functions for machine learning", ICML 2021, section 2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dynsweep.lazy import np, torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from dynsweep.lazy import Tensor, np, torch
 
 Array = Any  # a NumPy array or a PyTorch tensor
 

@@ -1,15 +1,10 @@
 """How good a run's predictions are. To add a metric: its function, a line in ``METRICS``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from dynsweep.lazy import Tensor
 from dynsweep.loss import sample_losses
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)

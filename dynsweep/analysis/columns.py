@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from dynsweep.config import SETTINGS, labels
+from dynsweep.config import SETTINGS
+from dynsweep.metrics import COLUMNS as COLUMN_WORDS
 from dynsweep.store import METRICS
 
 # Settings that people plot, first in every table.
@@ -38,9 +39,7 @@ QUANTITIES = {
     **{metric: metric for metric in METRICS},
     **{f"{GAIN}{metric}": f"{metric}_gain" for metric in ACCURACIES},
 }
-WORDS = labels.METRICS | {
-    f"{GAIN}{name}": f"gain in {labels.METRICS[name]}" for name in ACCURACIES
-}
+WORDS = COLUMN_WORDS | {f"{GAIN}{name}": f"gain in {COLUMN_WORDS[name]}" for name in ACCURACIES}
 
 
 def mean_column(metric: str) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from dynsweep.analysis.columns import ACCURACIES, varying
 from dynsweep.analysis.select import best_cell, static_twin
-from dynsweep.config.labels import METRICS, assignment, seeds_text
+from dynsweep.config.labels import assignment, seeds_text
+from dynsweep.metrics import COLUMNS
 from dynsweep.store import COMPLETED, FAILED, STATUSES
 
 WIDTH = 96
@@ -72,7 +73,7 @@ class Summary:
                 rows["gain"] = [_value(best[gain], best[f"{gain}_se"], "+") for gain in gains]
                 rows["p (paired t-test)"] = [_p(best[f"{gain}_p"]) for gain in gains]
                 rows["p, corrected"] = [_p(best[f"{gain}_p_corrected"]) for gain in gains]
-        rows = {"": [METRICS[m] for m in ACCURACIES], **rows}
+        rows = {"": [COLUMNS[m] for m in ACCURACIES], **rows}
         lines = [f"{name:20}{train:>22}{valid:>22}" for name, (train, valid) in rows.items()]
         if dynamical.any():
             names = dict.fromkeys(["period", "amplitude", *varying(self.cells)])

@@ -16,12 +16,7 @@ _REPLACED = {"hydra/launcher=fused_local": "hydra.launcher.workers=N of the defa
 
 
 def one_line(error: BaseException, overrides: list[str]) -> str:
-    """Hydra's and OmegaConf's errors of several lines as one line of ours.
-
-    Args:
-        error: what Hydra raised.
-        overrides: the command line, to quote the user's own words.
-    """
+    """What Hydra raised, in the user's own words from the command line, ``overrides``."""
     text, cause = str(error), error.__cause__
     if found := re.search(r"Could not find '(\S+)/([^/']+)'", text):
         group, option = found.groups()
@@ -52,11 +47,8 @@ def _typed(key: str, overrides: list[str]) -> str:
 
 
 def _unknown(key: str, cause: BaseException | None) -> str:
-    parent = getattr(cause, "parent_node", None)
-    if parent is None:
-        return f"nothing to replace here; to add it, type +{key}=..."
     prefix, _, name = key.rpartition(".")
-    known = sorted(str(name) for name in parent)
+    known = sorted(str(name) for name in getattr(cause, "parent_node", None) or ())
     if not known:
         return f"nothing to replace here; to add it, type +{key}=..."
     return no_such(name, known, f" in {prefix}" if prefix else "")

@@ -7,8 +7,6 @@ file has one writer. Records that worker 7 writes are in ``DIR/runs/LAUNCH-0007.
 are relative to the sweep directory, which may be moved.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import secrets
@@ -58,7 +56,7 @@ class Shard:
         write_json(self.path, {"config": shared, "runs": rows})
 
     @staticmethod
-    def read(path: Path) -> Shard:
+    def read(path: Path) -> "Shard":
         """The shard in a file."""
         content = json.loads(path.read_text())
         shared = content["config"]
@@ -88,7 +86,7 @@ class WorkerStatus:
         write_json(shard.with_suffix(".status.json"), vars(self))
 
     @staticmethod
-    def read(shard: Path) -> WorkerStatus | None:
+    def read(shard: Path) -> "WorkerStatus | None":
         """``None`` before the worker has said anything."""
         try:
             return WorkerStatus(**json.loads(shard.with_suffix(".status.json").read_text()))

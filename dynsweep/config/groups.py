@@ -83,7 +83,6 @@ class ScheduleConfig:
     highest: float = setting(10.0, "sharpness: largest multiple of lr", above=0)
 
     def rules(self) -> None:
-        """Raise :class:`ConfigError` for settings that do not go together."""
         if self.highest < self.lowest:
             allowed = f"must be a finite number, at least {self.lowest}"
             raise ConfigError("optimizer.schedule.highest", self.highest, allowed)
@@ -112,7 +111,6 @@ class OptimizerConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
     def rules(self) -> None:
-        """Raise :class:`ConfigError` for settings that do not go together."""
         if self.nesterov and self.momentum == 0:
             raise ConfigError("optimizer.nesterov", True, "needs optimizer.momentum above 0")
 

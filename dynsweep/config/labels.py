@@ -3,9 +3,6 @@
 from typing import Any
 
 from dynsweep.config.run import SETTINGS, settings_of
-from dynsweep.metrics import COLUMNS as METRICS
-
-__all__ = ["METRICS", "assignment", "axis_label", "duration", "number", "seeds_text"]
 
 COLUMNS = {setting.column: setting for setting in SETTINGS.values()}
 

@@ -57,7 +57,6 @@ class CIFAR10Config(DatasetConfig):
     seed: int = setting(0, "decides which images a subset and a split consist of", least=0)
 
     def rules(self) -> None:
-        """Raise :class:`ConfigError` for settings that do not go together."""
         if self.validation == "split" and self.validation_samples_per_class is None:
             raise ConfigError(
                 "dataset.validation_samples_per_class",

@@ -27,11 +27,8 @@ def download(
 ) -> Path:
     """Put the six files into ``root`` and return the folder they are in.
 
-    A whole archive that lies there from an earlier attempt is not fetched again.
-
-    Args:
-        root: created where it is missing.
-        size: bytes of each of the six files.
+    A whole archive that lies there from an earlier attempt is not fetched again. Each of the six
+    files has ``size`` bytes.
 
     Raises:
         ConfigError: the download fails, or is not the published archive.

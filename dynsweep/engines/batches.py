@@ -3,8 +3,6 @@
 And what PyTorch computes with on their device: the network of all runs, and the samples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -133,7 +131,7 @@ class Samples:
     scale: tuple[Tensor, Tensor] | None
 
     @classmethod
-    def of(cls, data: Dataset, part: str, device: torch.device, dtype: torch.dtype) -> Samples:
+    def of(cls, data: Dataset, part: str, device: torch.device, dtype: torch.dtype) -> "Samples":
         """The ``train`` or the ``validation`` part of a dataset.
 
         Points are padded up to whole cache lines. As for the hidden units: equal alignment gives
@@ -166,7 +164,7 @@ class Samples:
         """:attr:`numbers`, the same for all runs: ``(runs, samples, ...)``."""
         return self.numbers.expand(runs, *self.inputs.shape)
 
-    def __getitem__(self, where: slice | Tensor) -> Samples:
+    def __getitem__(self, where: slice | Tensor) -> "Samples":
         """Some of the samples, or others for every run, their shares as they were."""
         parts = (self.inputs[where], self.labels[where], self.shares[where])
         return Samples(*parts, self.scale)

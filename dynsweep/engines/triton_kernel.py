@@ -16,8 +16,6 @@ told to make no others, so that roundings do not depend on its version.
 # ruff: noqa: N803, N806, RUF005
 # (Triton's language is not typed, has compile-time constants in capitals, and only adds tuples.)
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 

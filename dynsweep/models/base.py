@@ -1,16 +1,11 @@
 """What every model is: settings, and a function of explicit parameters, batched over runs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from dynsweep.lazy import Tensor
 from dynsweep.settings import setting
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    Tensors = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 
 
 class Model:

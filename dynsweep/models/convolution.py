@@ -4,14 +4,7 @@ Activations have the shape ``(samples, runs * channels, height, width)``: a conv
 runs is one grouped convolution, and batch norm over such channels is every run's own.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from dynsweep.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from dynsweep.lazy import Tensor, torch
 
 
 def merge(inputs: Tensor) -> Tensor:

@@ -1,20 +1,12 @@
 """One hidden layer of ReLU units: the paper's simple model."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from dynsweep.lazy import torch
+from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig
+from dynsweep.models.base import Model, ModelConfig, Tensors
 from dynsweep.settings import setting
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dynsweep.models.base import Tensors
 
 # Hidden units are padded to whole cache lines with units whose weights are 0. Those stay 0 and
 # add nothing; but every run's matrices then start equally aligned, and matrix products give

@@ -5,22 +5,14 @@ batch norm. Initial weights are normal with variance 2 / fan_in, as in Neural Ta
 of this network.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from dynsweep.lazy import torch
+from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig
+from dynsweep.models.base import Model, ModelConfig, Tensors
 from dynsweep.models.convolution import average, convolve, merge
 from dynsweep.settings import setting
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dynsweep.models.base import Tensors
 
 
 @dataclass(unsafe_hash=True)

@@ -1,19 +1,12 @@
 """Random generators of a run, all from its one seed."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from dynsweep.lazy import np, torch
-
-if TYPE_CHECKING:
-    from torch import Generator
 
 # Streams: what a generator is for. Those that go on in time also take the epoch.
 WEIGHTS, SHUFFLE, AUGMENT = 0, 1, 2
 
 
-def generator(seed: int, stream: int, epoch: int = 0) -> Generator:
+def generator(seed: int, stream: int, epoch: int = 0) -> "torch.Generator":
     """A generator on the CPU for one purpose (``stream``) of the run with this seed.
 
     PyTorch asks for seeds whose bits are well mixed; users type 0, 1, 2. NumPy's

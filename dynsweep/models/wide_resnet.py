@@ -7,23 +7,15 @@ channels changes, to a 1x1 convolution of its first ReLU. No dropout. Convolutio
 with variance 2 / fan_out, as in the authors' code.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dynsweep.errors import ConfigError
-from dynsweep.lazy import torch
+from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig
+from dynsweep.models.base import Model, ModelConfig, Tensors
 from dynsweep.models.convolution import average, convolve, merge, normalise
 from dynsweep.settings import setting
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dynsweep.models.base import Tensors
 
 
 @dataclass(unsafe_hash=True)

@@ -1,7 +1,5 @@
 """Progress of a sweep: a bar on a terminal, plain lines elsewhere."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import time
@@ -34,7 +32,7 @@ class Progress:
                 unit=" runs",
             )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -39,7 +39,7 @@ def main(directory: Path) -> None:
     axes[-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     facts = f"period T = {PERIOD} steps; each cycle emphasises one class"
     style.title(figure, "Weights of three classes in the loss", facts)
-    style.save(figure, directory / "class_weights.png")
+    style.save_all(figure, directory / "class_weights", ("png",))
     print(f"largest |sum - {CLASSES}|: {np.abs(weights.sum(-1) - CLASSES).max():.1e}")
     for amplitude, curves in zip(AMPLITUDES, weights, strict=True):
         print(f"A = {amplitude:.0f}: weights from {curves.min():.4f} to {curves.max():.4f}")

@@ -33,7 +33,7 @@ def main(directory: Path) -> None:
     )
     facts = "width = 100, lr = 1, T = 5000, A = 70, seed = 0; the ends of two cycles"
     style.title(figure, "A cascade of period doublings", facts)
-    style.save(figure, directory / "cascade.png")
+    style.save_all(figure, directory / "cascade", ("png",))
     count(loss, directory)
 
 
