@@ -28,6 +28,7 @@ INT = ir.IntType(64)
 
 
 def integer(value: int) -> Any:
+    """A constant of 64 bits."""
     return ir.Constant(INT, value)
 
 
