@@ -254,7 +254,7 @@ def test_nothing_of_the_process_is_changed(engine: Engine) -> None:
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A setting that somebody adds to a group, and that no engine knows of."""
-    kept = (settings.declared, settings._names, settings_of, _readers)
+    kept = (settings.declared, settings_of, _readers)
     other = make_dataclass("Other", [("smoothing", float, settings.setting(0.0))])
     field = other.__dataclass_fields__["smoothing"]
     monkeypatch.setitem(LossConfig.__dataclass_fields__, "smoothing", field)
