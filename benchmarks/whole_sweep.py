@@ -87,7 +87,7 @@ def main() -> None:
         folder = Path(name)
         for grid, (_, overrides) in GRIDS.items():
             directory = folder / f"ours{len(overrides)}"
-            command = ["-m", "dynsweep.cli.main", "+sweep=period_amplitude", f"steps={STEPS}"]
+            command = ["-m", "dynsweep", "+sweep=period_amplitude", f"steps={STEPS}"]
             ours[grid] = timed([*command, f"hydra.sweep.dir={directory}", *overrides])
         for launcher in ("basic", "joblib"):
             # Whole rounds of joblib's workers, so that none is idle at the end.

@@ -45,7 +45,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Nine cells at two learning rates, one of which diverges; recorded along the way."""
     directory = tmp_path_factory.mktemp("sweep")
     command = [
-        sys.executable, "-m", "dynsweep.cli.main", "-m", *GRID, "optimizer.lr=1,1e30", "steps=400",
+        sys.executable, "-m", "dynsweep", "-m", *GRID, "optimizer.lr=1,1e30", "steps=400",
         "observe.records=20", f"hydra.sweep.dir={directory}",
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True, timeout=120)
