@@ -1,11 +1,13 @@
 """What every model is: settings, and a function of explicit parameters, batched over runs."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from dynsweep.lazy import Tensor
 from dynsweep.settings import setting
 
 Tensors = dict[str, Tensor]
+channel_width = partial(setting, least=1, short="width", label="width (channels)")
 
 
 class Model:
@@ -48,7 +50,7 @@ class ModelConfig:
     """Settings of a model; the concrete ones are listed in :data:`dynsweep.models.MODELS`."""
 
     name: str = setting("???", "the network", short="model")
-    width: int = setting(100, "channels", least=1, short="width", label="width (channels)")
+    width: int = channel_width(100, "channels")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Model:
         """The network for samples of that shape."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig, Tensors
+from dynsweep.models.base import Model, ModelConfig, Tensors, channel_width
 from dynsweep.models.convolution import average, convolve, merge
 from dynsweep.settings import setting
 
@@ -20,13 +20,7 @@ class Myrtle5Config(ModelConfig):
     """Four convolutions of ``width`` channels and a dense layer."""
 
     name: str = setting("myrtle5", short="model")
-    width: int = setting(
-        64,
-        "channels of every convolution; 10 or so are underparametrised",
-        least=1,
-        short="width",
-        label="width (channels)",
-    )
+    width: int = channel_width(64, "channels of every convolution; 10 or so are underparametrised")
 
     def build(self, shape: tuple[int, ...], classes: int) -> Model:
         return Myrtle5(self, shape, classes)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dynsweep.errors import ConfigError
 from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
-from dynsweep.models.base import Model, ModelConfig, Tensors
+from dynsweep.models.base import Model, ModelConfig, Tensors, channel_width
 from dynsweep.models.convolution import average, convolve, merge, normalise
 from dynsweep.settings import setting
 
@@ -23,12 +23,8 @@ class WideResNetConfig(ModelConfig):
     """WRN-``depth``-``widen``."""
 
     name: str = setting("wide_resnet", short="model")
-    width: int = setting(
-        16,
-        "channels of the first convolution; the published networks have 16",
-        least=1,
-        short="width",
-        label="width (channels)",
+    width: int = channel_width(
+        16, "channels of the first convolution; the published networks have 16"
     )
     depth: int = setting(16, "layers, 6 n + 4")
     widen: int = setting(4, "how many times wider than a residual network", least=1)
