@@ -1,6 +1,7 @@
 """Errors with a text for the user, each of one line."""
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -18,6 +19,18 @@ class SweepFailed(DynsweepError, RuntimeError):
 
 class SlurmError(DynsweepError, RuntimeError):
     """A command of Slurm did not work; the text is what it said, in one line."""
+
+
+class StorageError(DynsweepError):
+    """Something could not be written; its text names the file, and the system's reason.
+
+    Attributes:
+        errno: the system's number of the reason, as :mod:`errno` names them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], error: OSError) -> None:
+        super().__init__(f"{os.fspath(path)}: {error.strerror or error}")
+        self.errno = error.errno
 
 
 class ConfigError(DynsweepError, ValueError):

@@ -241,7 +241,7 @@ def test_a_directory_of_the_first_format_goes_on(make_run: Make, tmp_path: Path)
 
 def test_a_directory_of_a_later_format_is_refused_in_a_line(runs: Runs, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
-    line = '{"batch":{"format":3,"config":{}}}\n'
+    line = '{"batch":{"format":4,"config":{}}}\n'
     (tmp_path / "runs" / "x.jsonl").write_text(line)
     with pytest.raises(DynsweepError, match="written by a newer dynsweep"):
         run_sweep(runs(), tmp_path)

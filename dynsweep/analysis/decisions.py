@@ -1,6 +1,7 @@
 """Which runs to show as decision regions, and what their saved weights predict."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from dynsweep.analysis.columns import setting_columns
 from dynsweep.analysis.select import matching, static_twin
 from dynsweep.config import DATASETS, RunConfig, SpiralsConfig, from_flat, labels
 from dynsweep.config.run import settings_of
+from dynsweep.errors import DynsweepError
 from dynsweep.store import FAILED, read
 
 Predict = Callable[[NDArray[np.float64]], NDArray[np.int64]]
@@ -85,7 +87,10 @@ def recorded_settings(runs: pd.DataFrame) -> dict[str, RunConfig]:
             if entry["id"] in wanted:
                 flat = entry["config"]
                 known = settings_of(flat["dataset.name"], flat["model.name"])
-                settings[entry["id"]] = from_flat({n: v for n, v in flat.items() if n in known})
+                with suppress(DynsweepError):  # of a dataset or a model that is not there
+                    settings[entry["id"]] = from_flat(
+                        {n: v for n, v in flat.items() if n in known}
+                    )
     return settings
 
 

@@ -19,14 +19,20 @@ from dynsweep.analysis.columns import DECIDING
 from dynsweep.config import typed
 from dynsweep.engines.batches import total_steps
 from dynsweep.errors import ConfigError
-from dynsweep.store import METRICS, SweepPaths, latest
+from dynsweep.store import METRICS, Damaged, SweepPaths, latest
+from dynsweep.store.arrays import inside, load_trajectory
+from dynsweep.store.damage import left_out
 
 _records = lru_cache(maxsize=1)(latest)  # kept while the jobs of one sweep end
 
 
 @lru_cache(maxsize=1)
 def _trajectories(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path)
+    try:
+        return load_trajectory(path)
+    except Damaged as error:
+        left_out(error, "no trajectories of the runs of one batch")
+        return pd.DataFrame(columns=["id", "step"])
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Tracker(Callback):
         steps = total_steps(run)
         curves: dict[str, dict[int, float]] = {}
         if "trajectory" in record:
-            table = _trajectories(SweepPaths(directory).trajectories / record["trajectory"])
+            table = _trajectories(inside(SweepPaths(directory).trajectories, record["trajectory"]))
             own = table[table["id"] == record["id"]].drop(columns="id").set_index("step")
             for quantity, values in own.replace([np.inf, -np.inf], np.nan).items():
                 curves[str(quantity)] = values.dropna().to_dict()

@@ -20,7 +20,7 @@ from dynsweep.figures import style
 from dynsweep.figures.bouncing import bifurcation, threshold
 from dynsweep.figures.decision_regions import decision_strip, save_animation, snapshot
 from dynsweep.figures.trajectory import present, trajectory
-from dynsweep.store import load_snapshots, load_trajectories
+from dynsweep.store import Damaged, load_snapshots, load_trajectories
 
 MOST_RUNS = 6  # drawn unless some are chosen
 STRIP = 6  # panels of a strip of decision regions
@@ -67,7 +67,10 @@ def draw(
         suffix = "".join(f"_{name}{value:g}" for name, value in values.items())
         files += _draw_run(run, steps, output, suffix, span)
         if run["id"] in settings:
-            files += _draw_decisions(run, settings[run["id"]], output, suffix, span)
+            try:
+                files += _draw_decisions(run, settings[run["id"]], output, suffix, span)
+            except Damaged as error:
+                notes.append(f"No decision regions of run {run['id']}: {error}.")
     table = onsets(runs, trajectories)
     if len(table) and (runs["lr"].nunique() > 1 or runs["width"].nunique() > 1):
         bouncing = table.dropna(subset=["sharpness"])

@@ -7,7 +7,6 @@ file has one writer. Records that worker 7 writes are in ``DIR/runs/LAUNCH-0007.
 are relative to the sweep directory, which may be moved.
 """
 
-import json
 import os
 import secrets
 import socket
@@ -17,12 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from dynsweep.config import Run, flatten, from_flat
-from dynsweep.store import SweepPaths
-from dynsweep.store.files import replacing
+from dynsweep.errors import DynsweepError
+from dynsweep.store import Damaged, SweepPaths
+from dynsweep.store.damage import left_out
+from dynsweep.store.files import make_folder
 from dynsweep.store.records import split
+from dynsweep.store.sealed import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,15 @@ class Shard:
 
     @staticmethod
     def read(path: Path) -> "Shard":
-        """The shard in a file."""
-        content = json.loads(path.read_text())
-        shared = content["config"]
-        runs = [
-            Run(row["number"], row["overrides"], from_flat(shared | row["config"]))
-            for row in content["runs"]
-        ]
+        """The shard in a file, or :class:`Damaged`."""
+        content = read_json(path)
+        try:
+            runs = [
+                Run(row["number"], row["overrides"], from_flat(content["config"] | row["config"]))
+                for row in content["runs"]
+            ]
+        except (KeyError, TypeError, DynsweepError):
+            raise Damaged(path, "is damaged") from None
         return Shard(path, tuple(runs))
 
 
@@ -87,10 +90,10 @@ class WorkerStatus:
 
     @staticmethod
     def read(shard: Path) -> "WorkerStatus | None":
-        """``None`` before the worker has said anything."""
+        """``None`` before the worker has said anything that can be read."""
         try:
-            return WorkerStatus(**json.loads(shard.with_suffix(".status.json").read_text()))
-        except FileNotFoundError:
+            return WorkerStatus(**read_json(shard.with_suffix(".status.json")))
+        except (Damaged, TypeError):
             return None
 
 
@@ -109,8 +112,7 @@ def new_launch(directory: str | Path) -> Path:
     """A new, empty folder for shards."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     folder = SweepPaths(directory).tasks.absolute() / f"{stamp}-{secrets.token_hex(3)}"
-    folder.mkdir(parents=True)
-    return folder
+    return make_folder(folder)
 
 
 def write_shards(folder: Path, parts: Sequence[Sequence[Run]], stem: str = "") -> list[Shard]:
@@ -135,15 +137,17 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
 def read_submissions(directory: str | Path) -> list[Submission]:
     """Those of all launches, the oldest first; not of a version that wrote absolute paths."""
     top = Path(directory).absolute()
-    return [
-        Submission(**row | {"shard": file.with_name(row["shard"]), "log": top / row["log"]})
-        for file in sorted(SweepPaths(top).tasks.glob("*/tasks.json"))
-        for row in json.loads(file.read_text())["tasks"]
-        if "shard" in row
-    ]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """The whole file or the one that was there before."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(value, separators=(",", ":")))
+    submissions: list[Submission] = []
+    for file in sorted(SweepPaths(top).tasks.glob("*/tasks.json")):
+        try:
+            submissions += [
+                Submission(
+                    **row | {"shard": file.with_name(row["shard"]), "log": top / row["log"]}
+                )
+                for row in read_json(file)["tasks"]
+                if "shard" in row
+            ]
+        except (Damaged, KeyError, TypeError) as error:
+            what = error if isinstance(error, Damaged) else Damaged(file, "is damaged")
+            left_out(what, "the tasks of this launch are not looked at")
+    return submissions

@@ -22,7 +22,7 @@ from dynsweep.config.labels import number
 from dynsweep.data import load
 from dynsweep.figures import layout, style
 from dynsweep.figures.tables import SweepTables
-from dynsweep.store import load_weights
+from dynsweep.store import Damaged, load_weights
 from dynsweep.store.files import replacing
 
 PIXELS = 320  # of the plane, along each side
@@ -150,11 +150,12 @@ def regions_of_sweep(tables: SweepTables) -> Figure | None:
     pictures = []
     for _, run in runs.head(layout.MAX_PANELS).iterrows():
         try:
-            weights = load_weights(run["directory"], run["weights"])[run["id"]]
-        except OSError as error:
-            tables.note(
-                f"No decision regions of run {run['id']}: {error.strerror}, {error.filename}"
-            )
+            weights = load_weights(run["directory"], run["weights"]).get(run["id"])
+        except Damaged as error:
+            tables.note(f"No decision regions of run {run['id']}: {error}.")
+            continue
+        if weights is None or run["id"] not in settings:
+            tables.note(f"No decision regions of run {run['id']}: its record does not fit.")
             continue
         data = load(settings[run["id"]].dataset)
         predict = decisions.predictor(settings[run["id"]], weights)

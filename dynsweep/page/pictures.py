@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dynsweep.analysis import decisions
 from dynsweep.data import load
 from dynsweep.figures import style
-from dynsweep.store import METRICS, load_trajectories, load_weights
+from dynsweep.store import METRICS, Damaged, load_trajectories, load_weights
+from dynsweep.store.damage import left_out
 
 TILE = 36  # pixels
 MOST_TILES = 4000
@@ -39,6 +40,8 @@ def decision_sprite(runs: pd.DataFrame) -> dict[str, Any] | None:
     torch.set_num_threads(1)
     tiles = dict(_tiles(shown))
     torch.set_num_threads(threads)
+    if not tiles:
+        return None
     columns = int(np.ceil(np.sqrt(len(tiles))))
     lines = -(-len(tiles) // columns)
     stack = np.zeros((lines * columns, TILE, TILE), dtype=np.uint8)
@@ -59,8 +62,14 @@ def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Row number and class map of each run; 0 is no class."""
     settings = decisions.recorded_settings(runs)
     for (directory, file), batch in runs.groupby(["directory", "weights"], sort=False):
-        weights = load_weights(str(directory), str(file))
+        try:
+            weights = load_weights(str(directory), str(file))
+        except Damaged as error:
+            left_out(error, "decision regions of the runs of one batch")
+            continue
         for row, run in batch["id"].items():
+            if run not in weights or run not in settings:
+                continue
             side = decisions.half_side(load(settings[run].dataset).train_inputs)
             line = np.linspace(-side, side, TILE)
             x, y = np.meshgrid(line, line[::-1])

@@ -6,6 +6,8 @@ compressed CSV.
 
 from __future__ import annotations
 
+import gzip
+import io
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from dynsweep.store.damage import Damaged, left_out
 from dynsweep.store.files import SweepPaths
 from dynsweep.store.records import METRICS
 
@@ -117,40 +120,91 @@ def write_trajectory(ids: Sequence[str], trajectory: Trajectory) -> Callable[[Bi
 def load_weights(directory: str | Path, file: str) -> dict[str, Weights]:
     """Final weights of all runs of a batch, by the records' ``id``, laid out as ``Model.init``.
 
-    ``file`` is what the records of the batch have as ``weights``.
+    ``file`` is what the records of the batch have as ``weights``. Raises :class:`Damaged`.
     """
-    with np.load(SweepPaths(directory).weights / file) as arrays:
-        held = {name: arrays[name] for name in arrays.files if name != "ids"}
-        return {
-            run: {name: values[row] for name, values in held.items()}
-            for row, run in enumerate(arrays["ids"].tolist())
-        }
+    path = inside(SweepPaths(directory).weights, file)
+    arrays = load_arrays(path, "ids")
+    ids = arrays.pop("ids").tolist()
+    _check_axes(path, arrays, len(ids))
+    return {
+        run: {name: values[row] for name, values in arrays.items()} for row, run in enumerate(ids)
+    }
 
 
 def load_snapshots(directory: str | Path, file: str, run_id: str) -> dict[int, Weights]:
     """The weights recorded along one run, by step.
 
-    ``file`` and ``run_id`` are what its record has as ``snapshots`` and ``id``.
+    ``file`` and ``run_id`` are what its record has as ``snapshots`` and ``id``. Raises
+    :class:`Damaged`.
     """
-    with np.load(SweepPaths(directory).snapshots / file) as arrays:
-        row = arrays["ids"].tolist().index(run_id)
-        names = [name for name in arrays.files if name not in ("ids", "steps")]
-        held = {name: arrays[name][:, row] for name in names}
-        return {
-            int(step): {name: value[k] for name, value in held.items()}
-            for k, step in enumerate(arrays["steps"])
-        }
+    path = inside(SweepPaths(directory).snapshots, file)
+    arrays = load_arrays(path, "ids", "steps")
+    ids, steps = arrays.pop("ids").tolist(), arrays.pop("steps").tolist()
+    if run_id not in ids:
+        raise Damaged(path, f"holds nothing of run {run_id}")
+    _check_axes(path, arrays, len(steps), len(ids))
+    row = ids.index(run_id)
+    return {
+        int(step): {name: values[k, row] for name, values in arrays.items()}
+        for k, step in enumerate(steps)
+    }
+
+
+def inside(folder: Path, file: str) -> Path:
+    """The file of a record: in that folder, wherever it says it were."""
+    path = folder / file
+    if Path(file).name != file or path.resolve().parent != folder.resolve():
+        raise Damaged(path, "is outside the folder, and not opened")
+    return path
+
+
+def load_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an npz file, with these among them, or :class:`Damaged`.
+
+    The format has checksums, so that what can be read is right.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # of whatever kind damage makes NumPy and zipfile stumble over
+        raise Damaged(path, error) from None
+    if not set(needed) <= arrays.keys():
+        raise Damaged(path, "is damaged")
+    return arrays
+
+
+def _check_axes(path: Path, arrays: Mapping[str, NDArray[Any]], *axes: int) -> None:
+    if any(value.shape[: len(axes)] != axes for value in arrays.values()):
+        raise Damaged(path, "is damaged")
 
 
 def load_trajectories(directory: str | Path) -> pd.DataFrame:
     """All recorded trajectories of a sweep directory: ``id``, ``step`` and what was observed.
 
-    ``id`` is that of ``results.csv``. A single file reads with ``pandas.read_csv``.
+    ``id`` is that of ``results.csv``. A single file reads with ``pandas.read_csv``. Damaged files
+    are left out, with a warning.
     """
     import pandas as pd
 
-    files = sorted(SweepPaths(directory).trajectories.glob("*.csv.gz"))
-    if not files:
-        return pd.DataFrame(columns=["id", "step", *METRICS])
-    whole = pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
+    tables = [pd.DataFrame(columns=["id", "step", *METRICS])]
+    for path in sorted(SweepPaths(directory).trajectories.glob("*.csv.gz")):
+        try:
+            tables.append(load_trajectory(path))
+        except Damaged as error:
+            left_out(error, "no trajectories of the runs of one batch")
+    whole = pd.concat(tables[1:] or tables, ignore_index=True)
     return whole.drop_duplicates(["id", "step"], keep="last", ignore_index=True)
+
+
+def load_trajectory(path: Path) -> pd.DataFrame:
+    """What one file of trajectories holds, or :class:`Damaged`."""
+    import pandas as pd
+
+    try:
+        # All of it first: its checksum is at the end.
+        table = pd.read_csv(io.BytesIO(gzip.decompress(path.read_bytes())))
+    except Exception as error:  # of gzip, zlib or pandas
+        raise Damaged(path, error) from None
+    if not {"id", "step"} <= set(table.columns):
+        raise Damaged(path, "is damaged")
+    return table

@@ -3,8 +3,11 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from dynsweep.errors import StorageError
+from dynsweep.store.owners import owner
 
 
 class SweepPaths:
@@ -17,6 +20,7 @@ class SweepPaths:
         self.trajectories = root / "trajectories"  # what was observed, a file for each batch
         self.snapshots = root / "snapshots"  # weights along runs, a file for each batch
         self.checkpoints = root / "checkpoints"  # states of batches in flight
+        self.claims = root / "claims"  # what processes at work train now, a file for each
         self.tasks = root / "tasks"  # shards and what their workers say, a folder for each launch
         self.multirun = root / "multirun.yaml"  # Hydra's record of the command
         self.results = root / "results.csv"  # the table of runs
@@ -24,8 +28,23 @@ class SweepPaths:
         self.report = root / "report.html"
 
     def records(self, label: str = "") -> list[Path]:
-        """The files of records; with a ``label``, of the writers that bear it."""
-        return sorted(self.runs.glob(f"{label}*.jsonl"))
+        """The files of records; with a ``label``, those that may hold runs of the writer that
+        bears it: not of its siblings, which share a launch with it, and have other runs."""
+        launch = label.rpartition("-")[0]
+        return [
+            path
+            for path in sorted(self.runs.glob("*.jsonl"))
+            if path.name.startswith(label) or not path.name.startswith(f"{launch}-")
+        ]
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """What the system says against a write, as a :class:`StorageError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(path, error) from error
 
 
 @contextmanager
@@ -33,17 +52,29 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """A place to write a file anew: at the end it takes the name ``path``; after an error the
     file that was there before stays. Readers never see half. If it is to be ``durable``, it is on
     disk when the block ends, not only in the system's memory.
+
+    Raises:
+        StorageError: there is no room, or no permission.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(3)}.partial")
-    try:
-        yield partial
-        if durable:
-            sync(partial)
-        os.replace(partial, path)
-        if durable:
-            sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    partial = path.with_name(f".{path.name}.{owner()}-{secrets.token_hex(3)}.partial")
+    with storing(path):
+        try:
+            yield partial
+            if durable:
+                sync(partial)
+            os.replace(partial, path)
+            if durable:
+                sync(path.parent)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it, if they are not there."""
+    with storing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def sync(path: Path) -> None:

@@ -1,28 +1,27 @@
-"""Records of runs: their writer, append-only and crash-safe, and their readers."""
+"""Records of runs, and their writer: append-only and crash-safe."""
 
-import json
 import math
 import os
 import secrets
-import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dynsweep.config.run import digest, distinguishing
-from dynsweep.errors import DynsweepError
 from dynsweep.metrics import COLUMNS
-from dynsweep.store.files import SweepPaths, replacing, sync
+from dynsweep.store.files import SweepPaths, make_folder, replacing, storing, sync
+from dynsweep.store.owners import owner
+from dynsweep.store.sealed import seal
 
 COMPLETED, DIVERGED, FAILED = "completed", "diverged", "failed"
 STATUSES = (COMPLETED, DIVERGED, FAILED)
 FINISHED = (COMPLETED, DIVERGED)
 METRICS = tuple(COLUMNS)
 
-# Of the files of records. 1 (f780529 and before) has no such number, and ids under another rule.
-FORMAT = 2
+# Of the files of records. 1 (f780529 and before) has no such number, and ids under another rule;
+# 2 has no checksums, and a record belongs to the batch before it.
+FORMAT = 3
 
 
 @dataclass
@@ -48,8 +47,7 @@ class Store:
     def __init__(self, directory: str | Path, label: str = "") -> None:
         self.paths = SweepPaths(directory)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        host = socket.gethostname().split(".")[0]
-        self.name = f"{label}{stamp}-{host}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.name = f"{label}{stamp}-{owner()}-{secrets.token_hex(3)}"
         self._file: BinaryIO | None = None
         self._attached = 0
 
@@ -60,29 +58,38 @@ class Store:
             records: the runs of the batch.
             shared: facts that hold for all of them, such as engine, device and software, and
                 the names of the batch's files.
+
+        Raises:
+            StorageError: they could not be written.
         """
         common, own = split([record.config for record in records])
-        lines: list[dict[str, Any]] = [{"batch": {"format": FORMAT, **shared, "config": common}}]
+        name = secrets.token_hex(4)
+        # Twice, as all records of the batch need it.
+        head = {"batch": {"format": FORMAT, **shared, "config": common}, "name": name}
+        lines: list[dict[str, Any]] = [head]
         for record, config in zip(records, own, strict=True):
             metrics = {k: v if math.isfinite(v) else None for k, v in record.metrics.items()}
-            line = {**vars(record), **metrics, "config": config}
+            line = {"of": name, **vars(record), **metrics, "config": config}
             del line["metrics"]
             lines.append(line | {"seconds": round(record.seconds, 6)})
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        text = "".join(f"{seal(line)}\n" for line in [*lines, head])
+        path = self.paths.runs / f"{self.name}.jsonl"
         if self._file is None:
-            self.paths.runs.mkdir(parents=True, exist_ok=True)
-            self._file = (self.paths.runs / f"{self.name}.jsonl").open("xb")
-            sync(self.paths.runs)
-        self._file.write(text.encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+            make_folder(self.paths.runs)
+        with storing(path):
+            if self._file is None:
+                self._file = path.open("xb", buffering=0)
+                sync(self.paths.runs)
+            _write(self._file, text.encode())
+            os.fsync(self._file.fileno())
+            path.stat()  # a removed file would take all that is written, and keep nothing
 
     def attach(self, place: Path, suffix: str, write: Callable[[BinaryIO], None]) -> str:
         """Put a file of the batch into a folder of the sweep; whole or not at all.
 
         Do so before the records that mention it are appended. Returns the file's name.
         """
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         self._attached += 1
         path = place / f"{self.name}-{self._attached}{suffix}"
         with replacing(path, durable=True) as partial, partial.open("wb") as file:
@@ -95,6 +102,17 @@ class Store:
             self._file = None
 
 
+def _write(file: BinaryIO, text: bytes) -> None:
+    """All of it; after an error the file ends where it did before."""
+    end = file.tell()
+    try:
+        while text:
+            text = text[file.write(text) :]
+    except OSError:
+        file.truncate(end)
+        raise
+
+
 def split(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The settings that are equal in all configs, and what is left of each."""
     first, *others = configs
@@ -104,57 +122,3 @@ def split(configs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[di
         if all(name in config and config[name] == value for config in others)
     }
     return common, [{k: v for k, v in config.items() if k not in common} for config in configs]
-
-
-def read(directory: str | Path, label: str = "") -> Iterator[dict[str, Any]]:
-    """All records of a sweep directory, or of the writers that bear a label, as written: a run
-    may occur more than once.
-
-    Yields:
-        One dict per record: its own fields, its batch's shared ones, ``config`` with all settings
-        by dotted name, and ``identity``, which follows from the config under the present rule,
-        whatever rule the record's ``id`` is of; files of the batch know the run by ``id``. Metrics
-        that were not finite are ``None``.
-
-    Raises:
-        DynsweepError: a file is of a later format.
-    """
-    for path in SweepPaths(directory).records(label):
-        head: dict[str, Any] = {}
-        shared: dict[str, Any] = {}
-        named = False
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # the writer was killed here
-                entry = json.loads(line)
-                if "batch" in entry:
-                    head = entry["batch"]
-                    if head.get("format", 1) > FORMAT:
-                        raise DynsweepError(
-                            f"{path}: of format {head['format']}, written by a newer dynsweep; "
-                            f"this one reads up to {FORMAT}"
-                        )
-                    # Of most records' identity only the varied settings are looked at one by one.
-                    named = {"dataset.name", "model.name"} <= head["config"].keys()
-                    shared = distinguishing(head["config"], head["config"]) if named else {}
-                    continue
-                config = {**head["config"], **entry["config"]}
-                rest = distinguishing(entry["config"] if named else config, config)
-                identity = digest({**shared, **rest})
-                yield {**head, **entry, "config": config, "identity": identity}
-
-
-def latest(directory: str | Path, label: str = "") -> dict[str, dict[str, Any]]:
-    """Of every run the record that counts, by identity: its latest finished one, or its latest."""
-    records: dict[str, dict[str, Any]] = {}
-    for entry in read(directory, label):
-        held = records.get(entry["identity"])
-        if held is None or supersedes(entry["status"], held["status"]):
-            records[entry["identity"]] = entry
-    return records
-
-
-def supersedes(status: str, earlier: str) -> bool:
-    """Whether a record counts instead of an earlier one of the same run, by their statuses."""
-    return status in FINISHED or earlier not in FINISHED

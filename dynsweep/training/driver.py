@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from dynsweep.engines import Engine
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
-from dynsweep.store import Columns, Trajectory
-from dynsweep.store.files import replacing
+from dynsweep.store import Columns, Damaged, Trajectory
+from dynsweep.store.arrays import load_arrays
+from dynsweep.store.damage import left_out
+from dynsweep.store.files import make_folder, replacing
 from dynsweep.training.observers import Observer
 from dynsweep.training.probe import Probe, measure
 from dynsweep.training.schedules import Schedule
@@ -73,24 +75,28 @@ class Checkpoint:
         arrays: dict[str, Any] = {f"state/{name}": value for name, value in state.items()}
         for name in trajectory.names:
             arrays[f"steps/{name}"], arrays[f"values/{name}"] = trajectory.column(name)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with replacing(self.path, durable=True) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
         self.saved = time.monotonic()
 
     def load(self) -> tuple[dict[str, NDArray[Any]], Trajectory] | None:
-        """What was saved last; ``None`` if nothing was."""
+        """What was saved last; ``None`` if nothing was that can be read."""
         if not self.path.exists():
             return None
+        try:
+            arrays = load_arrays(self.path, "state/step", "state/seconds")
+        except Damaged as error:
+            left_out(error, "its batch is trained from the start")
+            return None
         state, rows, trajectory = {}, defaultdict[int, Columns](dict), Trajectory()
-        with np.load(self.path) as arrays:
-            for kind, _, name in (key.partition("/") for key in arrays.files):
-                if kind == "state":
-                    state[name] = arrays[f"state/{name}"]
-                elif kind == "steps":
-                    steps, values = arrays[f"steps/{name}"], arrays[f"values/{name}"]
-                    for step, value in zip(steps.tolist(), values, strict=True):
-                        rows[step][name] = value
+        for kind, _, name in (key.partition("/") for key in arrays):
+            if kind == "state":
+                state[name] = arrays[f"state/{name}"]
+            elif kind == "steps":
+                steps, values = arrays[f"steps/{name}"], arrays[f"values/{name}"]
+                for step, value in zip(steps.tolist(), values, strict=True):
+                    rows[step][name] = value
         for step in sorted(rows):
             trajectory.add(step, rows[step])
         return state, trajectory
