@@ -63,7 +63,7 @@ def checks(seeds: int) -> float:
     from dynsweep.config import register_schemas
     from dynsweep.launchers import register
     from dynsweep.launchers.compose import Composer
-    from dynsweep.sweep.runner import check
+    from dynsweep.sweep.teams import check
 
     register()
     register_schemas()

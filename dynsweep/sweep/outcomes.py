@@ -1,13 +1,15 @@
 """What a sweep directory says of the runs of a grid, and which of them are to be trained."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dynsweep.config import Run, replaced
 from dynsweep.config.run import settings_of
 from dynsweep.errors import RunFailed
-from dynsweep.store import FAILED, FINISHED, latest
+from dynsweep.store import FAILED, FINISHED, SweepPaths, supersedes
+from dynsweep.store.reading import counting, read_file
 
 
 class Outcomes:
@@ -16,7 +18,7 @@ class Outcomes:
     Args:
         runs: the grid; equal settings are one run, whatever their numbers.
         directory: of the sweep.
-        label: only records of the writers that bear it.
+        label: of a writer, whose siblings' records are not looked at: they have other runs.
     """
 
     def __init__(self, runs: Sequence[Run], directory: str | Path, label: str = "") -> None:
@@ -24,11 +26,23 @@ class Outcomes:
         self.identities = [run.settings.identity() for run in runs]
         self._records: dict[str, Mapping[str, Any]] = {}
         self._tried: set[str] = set()
+        self._sizes: dict[Path, int] = {}
         self.refresh()
 
-    def refresh(self) -> None:
-        """Read what the directory holds now."""
-        self._records |= latest(self.directory, self.label)
+    def refresh(self, own: str = "") -> None:
+        """Read what was written since, but for the file of the writer ``own``."""
+        first = not self._sizes
+        for path in SweepPaths(self.directory).records(self.label):
+            with suppress(OSError):
+                size = path.stat().st_size if path.exists() else -1
+                if path.stem == own or self._sizes.get(path) == size:
+                    continue
+                self._sizes[path] = size
+                # An end that was cut is damage, or a process that writes just now.
+                for identity, record in counting(read_file(path, torn=first)).items():
+                    held = self._records.get(identity)
+                    if held is None or supersedes(record["status"], held["status"]):
+                        self._records[identity] = record
 
     def add(self, position: int, record: Mapping[str, Any]) -> None:
         """Note what became of a run that was trained here; it is not tried again."""

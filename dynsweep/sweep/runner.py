@@ -5,17 +5,16 @@ sweep of one.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dynsweep.config import Run, flatten
-from dynsweep.data import load
-from dynsweep.engines import Engine, choose, group
-from dynsweep.engines.batches import Batch, total_steps
-from dynsweep.engines.devices import resolve_device
-from dynsweep.errors import ConfigError
+from dynsweep.engines import Engine, group
+from dynsweep.engines.batches import Batch
+from dynsweep.errors import StorageError
 from dynsweep.store import (
     COMPLETED,
     DIVERGED,
@@ -29,31 +28,16 @@ from dynsweep.store import (
     write_weights,
 )
 from dynsweep.store.provenance import hardware, software
+from dynsweep.sweep.claims import Claim, Claims
+from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
-from dynsweep.training.driver import Checkpoint, Outcome, train
+from dynsweep.sweep.teams import Team, check
+from dynsweep.training.driver import Checkpoint, Outcome, Preempted, train
 
 log = logging.getLogger(__name__)
 
-
-def check(runs: Sequence[Run], here: bool = True) -> None:
-    """Raise :class:`ConfigError` for the first setting out of range, or that cannot be had.
-
-    Where the grid is not to be trained on a machine like this one (``here``), CUDA is taken on
-    trust.
-    """
-    for run in runs:
-        run.settings.check()
-    settings = [run.settings for run in runs]
-    for positions in group(settings):
-        first = settings[positions[0]]
-        if here or first.device == "cpu":
-            choose(first, resolve_device(first.device))
-        samples = len(load(first.dataset).train_labels)
-        size = first.optimizer.batch_size
-        if size is not None and size > samples:
-            allowed = f"must be at most {samples}, the size of the training set"
-            raise ConfigError("optimizer.batch_size", size, allowed)
+WAIT_SECONDS = 0.5  # between two looks at what other processes do
 
 
 def run_sweep(
@@ -94,12 +78,8 @@ class _Sweep:
         self.runs, self.stop = runs, stop
         self.outcomes = Outcomes(runs, directory, label)
         self.store = Store(directory, label)
+        self.claims = Claims(directory)
         self.twins: dict[int, list[int]] = {}
-        self._writers = self._other_writers()
-
-    def _other_writers(self) -> int:
-        files = self.store.paths.records(self.outcomes.label)
-        return sum(path.stem != self.store.name for path in files)
 
     def train_missing(self, progress: Callable[[int], Progress]) -> None:
         todo = self.outcomes.missing()
@@ -108,43 +88,70 @@ class _Sweep:
             log.info("%d of %d runs are in %s already", held, len(self.runs), directory)
         if not todo:
             return
+        if not self.outcomes.label:
+            remove_leftovers(directory)
         self.twins = twins(self.runs, todo)
         leaders = list(self.twins)
+        groups = [
+            [leaders[place] for place in places]
+            for places in group([self.runs[position].settings for position in leaders])
+        ]
         try:
             with progress(len(todo)) as counter:
-                for places in group([self.runs[position].settings for position in leaders]):
-                    self._train_group([leaders[place] for place in places], counter)
+                self._train_groups(groups, counter)
         finally:
             self.store.close()
 
-    def _train_group(self, waiting: list[int], progress: Progress) -> None:
-        first = self.runs[waiting[0]].settings
-        device = resolve_device(first.device)
-        engine = choose(first, device)
-        # How many train together; less once memory was found short.
-        self._size = first.engine.batch_size or engine.batch_size(first, device)
-        log.info(
-            "Training %d %s (%s, width %d, %d steps): %s engine on %s, up to %d together",
-            len(waiting), "runs" if len(waiting) > 1 else "run", first.model.name,
-            first.model.width, total_steps(first), engine.name, device, self._size,
-        )  # fmt: skip
-        while waiting:
-            # Another process may work on the same directory: what it has finished is not missing.
-            if self._other_writers() > self._writers:
-                self.outcomes.refresh()
-                for leader in waiting:
-                    missing = self.outcomes.missing(self.twins[leader])
-                    progress.advance(len(self.twins[leader]) - len(missing))
-                    self.twins[leader] = missing
-                waiting = [leader for leader in waiting if self.twins[leader]]
-            batch, waiting = waiting[: self._size], waiting[self._size :]
-            if batch:
-                self._isolate(batch, engine, device, progress)
+    def _train_groups(self, groups: list[list[int]], progress: Progress) -> None:
+        """Train them all; at last wait for what other processes have claimed."""
+        teams = [Team(waiting, self.runs[waiting[0]].settings) for waiting in groups]
+        waited = False
+        while True:
+            for team in teams:
+                self._train_team(team, progress)
+            teams = [team for team in teams if team.waiting]
+            if not teams:
+                return
+            if not waited:
+                waited = True
+                count = sum(len(self.twins[leader]) for team in teams for leader in team.waiting)
+                names = ", ".join(sorted({claim.owner for claim in self.claims.others()}))
+                text = "Another process is at work here (%s); waiting for its %d runs"
+                log.info(text, names or "just ended", count)
+            if self.stop():
+                raise Preempted
+            time.sleep(WAIT_SECONDS)
 
-    def _isolate(
-        self, leaders: list[int], engine: Engine, device: str, progress: Progress
-    ) -> None:
+    def _train_team(self, team: "Team", progress: Progress) -> None:
+        """Train what no other process has claimed."""
+
+        def choose(others: list[Claim]) -> tuple[list[int], list[str]]:
+            # What another process has finished is not missing.
+            self.outcomes.refresh(self.store.name)
+            for leader in team.waiting:
+                missing = self.outcomes.missing(self.twins[leader])
+                progress.advance(len(self.twins[leader]) - len(missing))
+                self.twins[leader] = missing
+            team.waiting = [leader for leader in team.waiting if self.twins[leader]]
+            taken = set[str]().union(*(claim.runs for claim in others))
+            free = [one for one in team.waiting if taken.isdisjoint(self._identities(one))]
+            batch = free[: team.size]
+            return batch, [identity for one in batch for identity in self._identities(one)]
+
+        while team.waiting:
+            with self.claims.claim(choose) as batch:
+                if not batch:
+                    return
+                team.say(len(team.waiting))
+                self._isolate(batch, team, progress)
+            team.waiting = [leader for leader in team.waiting if leader not in batch]
+
+    def _identities(self, leader: int) -> list[str]:
+        return [self.outcomes.identities[twin] for twin in self.twins[leader]]
+
+    def _isolate(self, leaders: list[int], team: "Team", progress: Progress) -> None:
         """Train a batch; if it raises, its halves, down to the run that is to blame."""
+        engine, device = team.engine, team.device
         batch = Batch(tuple(self.runs[leader].settings for leader in leaders))
         ids = [self.outcomes.identities[leader] for leader in leaders]
         minutes = batch.first.checkpoint_minutes
@@ -159,12 +166,14 @@ class _Sweep:
 
         try:
             outcome = train(batch, engine, device, on_steps, checkpoint, self.stop)
+        except StorageError:
+            raise
         except Exception as error:
             # Only its text is kept: its traceback holds the memory of the batch.
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             log.debug("Training raised", exc_info=True)
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-                self._size = min(self._size, max(1, half))
+                team.size = min(team.size, max(1, half))
         if not reason:
             self._completed(leaders, outcome, engine, device)
         elif not half:
@@ -175,7 +184,7 @@ class _Sweep:
             return
         progress.advance(-trained)
         for part in (leaders[:half], leaders[half:]):
-            self._isolate(part, engine, device, progress)
+            self._isolate(part, team, progress)
 
     def _completed(
         self, leaders: Sequence[int], outcome: Outcome, engine: Engine, device: str

@@ -61,8 +61,8 @@ class Task:
             raise Stop(1 if isinstance(error, RunFailed) else 2, error) from None
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
-        """See :func:`dynsweep.sweep.runner.check`; ``runs`` are the whole grid."""
-        from dynsweep.sweep.runner import check
+        """See :func:`dynsweep.sweep.teams.check`; ``runs`` are the whole grid."""
+        from dynsweep.sweep.teams import check
 
         check(runs, here)
         self.report = any(run.settings.report for run in runs)

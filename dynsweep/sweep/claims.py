@@ -1,0 +1,164 @@
+"""Several commands on one directory share its work: each claims the batch that it trains.
+
+A claim is a file ``DIR/claims/000017.json`` with the identities of the runs, made exclusively:
+every file system does that, NFS too, and there are no locks. To claim is to read all claims that
+there are and to make the next one: if another process has made it meanwhile, that is read too, and
+the choice made again. While a batch trains the file is touched; a claim that is not touched for long,
+or whose process on this machine is gone, is none.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynsweep.store import Damaged, SweepPaths
+from dynsweep.store.files import make_folder, storing
+from dynsweep.store.owners import at_work, owner
+from dynsweep.store.sealed import read_json, seal
+
+BEAT_SECONDS = 5.0
+# Without a sign for so long a process of another machine is dead. (NFS tells of times late.)
+SILENT_SECONDS = 180.0
+WRITING_SECONDS = 2.0  # a claim that is younger may not be whole yet
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What another process trains."""
+
+    owner: str
+    runs: frozenset[str]
+
+
+class Claims:
+    """The claims in a sweep directory, as one process sees them and makes them."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.folder = SweepPaths(directory).claims
+        self._known: dict[str, Claim | None] = {}  # a claim never changes
+        self._own: Path | None = None
+        self._begun = False  # from then on the sweep's folder must be there
+
+    def others(self) -> list[Claim]:
+        """Those of other processes that are at work."""
+        files = self._files()
+        self._known = {name: claim for name, claim in self._known.items() if name in files}
+        now = self._now() if files else 0.0
+        found = []
+        for name, path in files.items():
+            if path == self._own:
+                continue
+            with suppress(FileNotFoundError):
+                silent = now - path.stat().st_mtime
+                if self._known.get(name) is None:
+                    self._known[name] = _read(path, patient=silent < WRITING_SECONDS)
+                claim = self._known[name]
+                if claim and at_work(claim.owner, silent, SILENT_SECONDS):
+                    found.append(claim)
+        return found
+
+    @contextmanager
+    def claim(
+        self, choose: Callable[[list[Claim]], tuple[list[int], Iterable[str]]]
+    ) -> Iterator[list[int]]:
+        """Claim what ``choose`` picks when it sees the claims of others: positions of runs, and
+        the identities to claim. The claim ends with the block; for nothing none is made.
+
+        Raises:
+            StorageError: there is no room, or no permission.
+        """
+        while True:
+            before = self._files()
+            positions, runs = choose(self.others())
+            number = 1 + max((int(name) for name in before if name.isdigit()), default=0)
+            if not positions or self._make(number, runs):
+                break
+        try:
+            with self._beating():
+                yield positions
+        finally:
+            self._release()
+
+    def _make(self, number: int, runs: Iterable[str]) -> bool:
+        """Make a claim, unless there is one of this number already."""
+        path = self.folder / f"{number:06d}.json"
+        if not self._begun:
+            make_folder(self.folder)
+        with storing(path):
+            self.folder.mkdir(exist_ok=True)
+            self._begun = True
+            try:
+                file = path.open("x")
+            except (FileExistsError, FileNotFoundError):  # the folder goes with the last claim
+                return False
+            self._own = path
+            try:
+                with file:
+                    file.write(seal({"owner": owner(), "runs": sorted(runs)}))
+            except OSError:
+                self._release()
+                raise
+        return True
+
+    def _release(self) -> None:
+        if self._own is not None:
+            with suppress(OSError):
+                self._own.unlink()
+            self._own = None
+        with suppress(OSError):  # others have claims
+            self.folder.rmdir()
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Renew the time of the own claim, in a thread."""
+        if self._own is None:
+            yield
+            return
+        path, ended = self._own, threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT_SECONDS):
+                with suppress(OSError):
+                    os.utime(path)
+
+        thread = threading.Thread(target=beat, daemon=True, name="claim")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _files(self) -> dict[str, Path]:
+        try:
+            return {path.stem: path for path in sorted(self.folder.glob("*.json"))}
+        except OSError:
+            return {}
+
+    def _now(self) -> float:
+        """The time by the clock that stamps files there."""
+        probe = self.folder / f".{owner()}.now"
+        try:
+            probe.touch()
+            return probe.stat().st_mtime
+        except OSError:
+            return time.time()
+        finally:
+            with suppress(OSError):
+                probe.unlink()
+
+
+def _read(path: Path, patient: bool) -> Claim | None:
+    """A claim, where it is whole or, for the ``patient``, soon will be."""
+    for _ in range(40 if patient else 1):
+        with suppress(Damaged, KeyError, TypeError):
+            content = read_json(path)
+            return Claim(str(content["owner"]), frozenset(content["runs"]))
+        if not path.exists():
+            break
+        time.sleep(0.05)
+    return None
