@@ -1,6 +1,6 @@
 """``python -m dynsweep``: the ``dynsweep`` command."""
 
-from dynsweep.cli.main import main
+from dynsweep.cli.start import dynsweep
 
 if __name__ == "__main__":
-    main()
+    dynsweep()

@@ -9,6 +9,10 @@ class DynsweepError(Exception):
     """What dynsweep raises on purpose; the text is one line for the user."""
 
 
+class Preempted(BaseException):
+    """The training was asked to stop, and has saved what it had; no error of any run."""
+
+
 class RunFailed(DynsweepError, RuntimeError):
     """A run raised; the text is its error."""
 

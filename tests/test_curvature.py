@@ -32,9 +32,10 @@ from dynsweep.data import load
 from dynsweep.engines import choose
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.reference import ReferenceEngine
+from dynsweep.errors import Preempted
 from dynsweep.loss import sample_losses
 from dynsweep.store import load_snapshots, load_trajectories, read
-from dynsweep.training.driver import Checkpoint, Preempted, train
+from dynsweep.training.driver import Checkpoint, train
 from dynsweep.training.probe import Probe, measure
 from dynsweep.training.schedules import Schedule
 

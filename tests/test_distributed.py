@@ -36,11 +36,10 @@ from dynsweep.cluster.worker import STOP_SIGNAL, LocalExecutor, Worker
 from dynsweep.config import EngineConfig, ObserveConfig, Run, RunConfig, SharpnessConfig, replaced
 from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.engines import devices
-from dynsweep.errors import ConfigError, RunFailed, SlurmError
+from dynsweep.errors import ConfigError, Preempted, RunFailed, SlurmError
 from dynsweep.store import METRICS, read
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.runner import run_sweep
-from dynsweep.training.driver import Preempted
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 MakeRun = Callable[..., RunConfig]

@@ -1,8 +1,8 @@
 """Records of one or several sweep directories as a tidy table, one row per run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
+from types import MappingProxyType, NoneType
 
 import pandas as pd
 
@@ -14,7 +14,9 @@ from dynsweep.store import METRICS, SweepPaths, read, supersedes
 FILES = ("weights", "snapshots", "trajectory")
 
 
-def load_runs(directories: Sequence[str | Path]) -> pd.DataFrame:
+def load_runs(
+    directories: Sequence[str | Path], numbers: Mapping[str, int] = MappingProxyType({})
+) -> pd.DataFrame:
     """The runs of :func:`load_frame`, in the order of their settings.
 
     Raises:
@@ -24,10 +26,12 @@ def load_runs(directories: Sequence[str | Path]) -> pd.DataFrame:
         paths = SweepPaths(directory)
         if not paths.records():
             raise AnalysisError(f"{directory}: no run records (expected {paths.runs}/*.jsonl)")
-    return ordered(load_frame(directories))
+    return ordered(load_frame(directories, numbers))
 
 
-def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
+def load_frame(
+    directories: Sequence[str | Path], numbers: Mapping[str, int] = MappingProxyType({})
+) -> pd.DataFrame:
     """Every run once, as recorded: its settings, how it ended, and where its weights are.
 
     Of several records of a run the one counts that the store's rule says. Settings that decide
@@ -35,7 +39,8 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
     whole numbers of which some are missing are ``Int64``. Further columns: ``status``, the four
     metrics, ``seconds``, ``error``, ``engine``, ``device``, ``hardware``, ``software``,
     ``number``, ``id`` (as written: files of weights and trajectories know the run by it),
-    ``overrides``, ``directory``, and the names of these ``FILES`` or None.
+    ``overrides``, ``directory``, and the names of these ``FILES`` or None. In ``numbers`` runs
+    have other numbers than those that they were recorded with, by identity.
     """
     columns: dict[str, list[object]] = {}
     counting: dict[str, int] = {}  # row of each run's record that counts
@@ -49,6 +54,7 @@ def load_frame(directories: Sequence[str | Path]) -> pd.DataFrame:
             for name, value in entry.pop("config").items():
                 if name.partition(".")[0] in DECIDING:
                     entry[COLUMNS.get(name, name)] = str(value) if type(value) is list else value
+            entry["number"] = numbers.get(identity, entry["number"])
             entry["overrides"] = " ".join(entry["overrides"])
             entry["directory"] = str(directory)
             for name, value in entry.items():

@@ -1,6 +1,6 @@
 """From the records of sweep directories to CSV tables, figures and the page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ from dynsweep.analysis.statistics import cells
 from dynsweep.analysis.summary import Summary
 from dynsweep.errors import AnalysisError
 from dynsweep.store import SweepPaths
-from dynsweep.store.files import replacing
+from dynsweep.store.files import make_folder, replacing
 
 DEFAULT_METRICS = (*ACCURACIES, *(f"gain_{name}" for name in ACCURACIES))
 FORMATS = ("png", "pdf", "svg")
@@ -30,6 +30,7 @@ def aggregate(
     formats: Sequence[str] = ("png", "pdf"),
     figures: bool = True,
     html: bool = False,
+    numbers: Mapping[str, int] | None = None,
 ) -> Summary:
     """Write ``results.csv``, ``cells.csv`` and figures of the runs recorded so far.
 
@@ -45,6 +46,8 @@ def aggregate(
         formats: of the figures, out of ``FORMATS``.
         figures: whether to draw any.
         html: whether to write the interactive ``report.html``.
+        numbers: of runs in the grid of the command that asks, by identity; others keep the
+            number under which they were recorded.
 
     Raises:
         AnalysisError: a directory without records, or an argument that does not fit them.
@@ -56,7 +59,7 @@ def aggregate(
         select.check(metric, QUANTITIES, "metric")
     for form in formats:
         select.check(form, FORMATS, "formats")
-    runs = load_runs(directories)
+    runs = load_runs(directories, numbers or {})
     table = cells(runs)
     summary = Summary(runs, table, Path(output or directories[0]))
     shown, drawn = runs, table
@@ -69,7 +72,7 @@ def aggregate(
     axes = select.axes(drawn, x, y)
 
     paths = SweepPaths(summary.output)
-    paths.directory.mkdir(parents=True, exist_ok=True)
+    make_folder(paths.directory)
     summary.files += [
         write_csv(runs[result_columns(runs)], paths.results),
         write_csv(table, paths.cells),

@@ -21,6 +21,7 @@ from dynsweep.figures.bouncing import bifurcation, threshold
 from dynsweep.figures.decision_regions import decision_strip, save_animation, snapshot
 from dynsweep.figures.trajectory import present, trajectory
 from dynsweep.store import Damaged, load_snapshots, load_trajectories
+from dynsweep.store.files import make_folder
 
 MOST_RUNS = 6  # drawn unless some are chosen
 STRIP = 6  # panels of a strip of decision regions
@@ -48,7 +49,7 @@ def draw(
     runs = runs[runs["id"].isin(trajectories)]
     if runs.empty:
         raise AnalysisError(f"{directory}: no trajectories; record some with observe=curvature")
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     files: list[Path] = []
     notes: list[str] = []
     chosen = runs

@@ -1,5 +1,7 @@
 """The ``dynsweep`` command: a Hydra app, with its errors in one line and figures at the end."""
 
+import errno
+import logging
 import os
 import shlex
 import sys
@@ -10,51 +12,79 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dynsweep.cli.hydra_errors import one_line
 from dynsweep.config import register_schemas
-from dynsweep.errors import ConfigError, DynsweepError, SweepFailed
+from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed
 from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
 from dynsweep.sweep.task import Stop, Task
 
-BAD_SETTING, FAILED_RUNS, INTERRUPTED = 2, 1, 130
+BAD_SETTING, FAILED_RUNS = 2, 1
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main() -> None:
-    """Run the app. Exit status: 0, 1 where runs failed, 2 for a bad setting, 130 on Ctrl-C."""
+    """Run the app. Exit status: 0, 1 where runs failed or could not be written, 2 for a bad
+    setting, 130 on Ctrl-C, 143 on SIGTERM."""
     traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra then raises what it would print over several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.raiseExceptions = False  # a log on a full disk is no reason for a traceback
     register()
     register_schemas()
     task = Task()
+    task.signals.catch()
     app = hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")
-    status, message = 0, ""
+    status, message, report = 0, "", True
     try:
         app(task)()
     except KeyboardInterrupt:
-        status = INTERRUPTED
+        status = task.signals.status
         message = f"Interrupted. {_go_on(task)}"
     except Stop as stop:
         status = int(stop.code or 0)
         message = f"dynsweep: error: {stop.reason}"
+        if isinstance(stop.reason, StorageError):
+            message, report = f"{message}. {_go_on(task)}", False
     except SweepFailed as error:
         status = FAILED_RUNS
+        message = f"dynsweep: error: {error}. {_go_on(task)}"
+    except StorageError as error:
+        status, report = FAILED_RUNS, False
         message = f"dynsweep: error: {error}. {_go_on(task)}"
     except (DynsweepError, HydraException, OmegaConfBaseException) as error:
         if traces:
             raise
-        status = BAD_SETTING
+        status, report = BAD_SETTING, False
         message = f"dynsweep: error: {_explain(error)}"
+    except OSError as error:
+        if traces or isinstance(error, BrokenPipeError):
+            raise
+        status, report = FAILED_RUNS, False
+        message = f"dynsweep: error: {_reason(error)}. {_go_on(task)}"
     except ValueError as error:
         if traces or not str(error).startswith("Only one of --"):
             raise
         # Hydra's word on options that exclude each other, such as -m and --cfg.
-        status = BAD_SETTING
+        status, report = BAD_SETTING, False
         message = f"dynsweep: error: {error}"
-    if status != BAD_SETTING:
-        _report(task)
+    if report:
+        try:
+            _report(task)
+        except KeyboardInterrupt:
+            status = task.signals.status
+            message = f"Interrupted. {_go_on(task, 'Tables and figures are incomplete. ')}"
+        except StorageError as error:
+            status = status if error.errno in READ_ONLY else status or FAILED_RUNS
+            message = f"dynsweep: {_tables_elsewhere(task, error)}\n{message}".rstrip()
+    task.signals.ignore()
     if message:
         print(message, file=sys.stderr)
     sys.exit(status)
+
+
+def _reason(error: OSError) -> str:
+    """The system's words, of a file if it names one."""
+    place = error.filename if error.filename is not None else "standard output"
+    return f"{os.fsdecode(place)}: {error.strerror or error}"
 
 
 def _overrides() -> list[str]:
@@ -86,22 +116,36 @@ def _explain(error: Exception) -> str:
     return str(error) if isinstance(error, DynsweepError) else one_line(error, _overrides())
 
 
-def _go_on(task: Task) -> str:
-    """The command that trains what is missing."""
+def _go_on(task: Task, safe: str = "") -> str:
+    """What is safe, and the command that trains what is missing."""
     if not task.directories:
         return "Nothing was recorded."
+    from dynsweep.store import latest
+
     directory = task.directories[-1]
+    count = len(latest(directory))
     setting = "hydra.sweep.dir" if task.multirun else "hydra.run.dir"
     kept = [argument for argument in sys.argv[1:] if not argument.startswith(f"{setting}=")]
     command = shlex.join(["dynsweep", *kept, f"{setting}={directory}"])
-    return f"To go on from here:\n  {command}"
+    runs = f"{count:,} run{'s are' if count != 1 else ' is'} recorded and safe. " if count else ""
+    return f"{runs}{safe}To go on from here:\n  {command}"
+
+
+def _tables_elsewhere(task: Task, error: StorageError) -> str:
+    directory = task.directories[-1]
+    command = shlex.join(["dynsweep-aggregate", str(directory), "--output", "OTHER"])
+    return (
+        f"tables and figures not written: {error}. The records are safe; elsewhere:\n  {command}"
+    )
 
 
 def _report(task: Task) -> None:
     """Tables and figures of every directory that now holds records."""
-    from dynsweep.cli.aggregate import aggregate
     from dynsweep.store import SweepPaths
 
+    numbers = {run.settings.identity(): run.number for run in task.runs}
     for directory in task.directories:
         if SweepPaths(directory).records():
-            print(aggregate([directory], html=task.report).text())
+            from dynsweep.cli.aggregate import aggregate
+
+            print(aggregate([directory], html=task.report, numbers=numbers).text())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dynsweep.errors import AnalysisError, DynsweepError
+from dynsweep.errors import AnalysisError, DynsweepError, StorageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,13 +16,19 @@ class Parser(argparse.ArgumentParser):
 
     @contextmanager
     def one_line(self) -> Iterator[None]:
-        """Ends the command with status 2 where what was asked for does not fit the records."""
+        """Ends the command with status 2 where what was asked for does not fit the records, and
+        with 1 where files cannot be written."""
         try:
             yield
         except AnalysisError as error:
             error.prefix = "--"
             self.error(str(error))
+        except StorageError as error:
+            self.exit(1, f"{self.prog}: error: {error}; elsewhere: --output DIR\n")
         except DynsweepError as error:
             self.error(str(error))
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            self.error(f"{error.filename}: {error.strerror}")
+            place = "standard output" if error.filename is None else error.filename
+            self.exit(1, f"{self.prog}: error: {place}: {error.strerror}\n")

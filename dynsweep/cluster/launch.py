@@ -1,7 +1,7 @@
 """One launch of a sweep: what is missing is cut into shards, which are submitted and followed."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dynsweep.cluster.worker import LocalExecutor, worker_count
 from dynsweep.config import Run
 from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.errors import ConfigError, RunFailed, SlurmError
+from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.runner import run_sweep
 
@@ -28,7 +29,12 @@ log = logging.getLogger(__name__)
 STATUS = "How they are: dynsweep-aggregate %s --status"
 
 
-def run_here(runs: Sequence[Run], directory: str | Path, workers: int | None = None) -> list[Any]:
+def run_here(
+    runs: Sequence[Run],
+    directory: str | Path,
+    workers: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Any]:
     """As :func:`dynsweep.sweep.runner.run_sweep`, with several workers on this machine.
 
     Their number is ``workers``; if that is not given, one for each GPU that the runs may use.
@@ -36,11 +42,12 @@ def run_here(runs: Sequence[Run], directory: str | Path, workers: int | None = N
     """
     count = worker_count(runs, workers)
     if count == 1:
-        return run_sweep(runs, directory)
-    executor = LocalExecutor()
+        return run_sweep(runs, directory, stop=stop)
+    executor = LocalExecutor(stop)
     launch = Launch(Outcomes(runs, directory), executor)
     try:
         if todo := launch.outcomes.missing():
+            remove_leftovers(directory)
             tasks = launch.submit(balanced([runs[position] for position in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)

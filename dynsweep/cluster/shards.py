@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dynsweep.config import Run, flatten, from_flat
+from dynsweep.config.secrets import without_secrets
 from dynsweep.errors import DynsweepError
 from dynsweep.store import Damaged, SweepPaths
 from dynsweep.store.damage import left_out
@@ -131,7 +132,10 @@ def write_submissions(folder: Path, submissions: Sequence[Submission]) -> None:
         for one in submissions
     ]
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(folder / "tasks.json", {"submitted": now, "command": sys.argv, "tasks": rows})
+    write_json(
+        folder / "tasks.json",
+        {"submitted": now, "command": without_secrets(sys.argv), "tasks": rows},
+    )
 
 
 def read_submissions(directory: str | Path) -> list[Submission]:

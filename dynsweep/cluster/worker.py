@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,16 @@ from dynsweep.cluster.monitor import Monitor, TaskState
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, write_shards
 from dynsweep.config import Run
 from dynsweep.engines.devices import available_threads, resolve_device, visible_gpus
+from dynsweep.errors import Preempted
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.runner import run_sweep
-from dynsweep.training.driver import Preempted
 
 log = logging.getLogger(__name__)
 
 STOP_SIGNAL = signal.SIGUSR2  # submitit's word for "you are preempted, or out of time"
 REQUEUE = 75  # exit status of a process that was asked to stop (EX_TEMPFAIL)
 STATUS_SECONDS = 5.0
+ORPHAN_SECONDS = 60.0  # in which a worker without a parent ends by itself
 MOST_ERRORS = 20  # passed on one by one
 
 
@@ -136,8 +138,9 @@ class LocalExecutor:
             with log_file.open("ab") as file:
                 # A session of its own: Ctrl-C reaches this process, which then ends the others.
                 process = subprocess.Popen(
-                    command, env=environment, stdout=file, stderr=file, start_new_session=True
-                )
+                    command, env=environment, stdin=subprocess.PIPE, stdout=file, stderr=file,
+                    start_new_session=True,
+                )  # fmt: skip
             self._processes[str(process.pid)] = process
             yield [Submission(shard.path, str(process.pid), log_file, len(shard.runs), "local")]
 
@@ -198,13 +201,23 @@ def train_shard(
 
 
 def main() -> None:
-    """``python -m dynsweep.cluster.worker SHARD``: a worker of this machine."""
-    try:
-        Worker(Path(sys.argv[1]))()
-    except Preempted:
-        # The interpreter's way out would wait for threads of libraries.
-        sys.stderr.flush()
+    """``python -m dynsweep.cluster.worker SHARD``: a worker of this machine.
+
+    Its standard input is a pipe that ends with the process that started it, however that ends;
+    then the worker is asked to stop, and after some time made to.
+    """
+
+    def follow() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), STOP_SIGNAL)
+        time.sleep(ORPHAN_SECONDS)
         os._exit(REQUEUE)
+
+    # Until it trains, and once what it trained is saved; the interpreter's way out would wait for
+    # threads of libraries.
+    signal.signal(STOP_SIGNAL, lambda number, frame: os._exit(REQUEUE))
+    threading.Thread(target=follow, daemon=True, name="parent").start()
+    Worker(Path(sys.argv[1]))()
 
 
 if __name__ == "__main__":

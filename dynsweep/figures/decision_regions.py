@@ -136,10 +136,12 @@ def save_animation(
         figure.savefig(buffer := io.BytesIO(), format="png", dpi=GIF_DPI)
         frames.append(Image.open(buffer).convert("RGB"))
     durations = [1000 // fps] * (len(frames) - 1) + [1000 // fps * HOLD]
+    frames[0].save(
+        whole := io.BytesIO(), "GIF", save_all=True, append_images=frames[1:],
+        duration=durations, loop=0,
+    )  # fmt: skip
     with replacing(path) as partial:
-        frames[0].save(
-            partial, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
-        )
+        partial.write_bytes(whole.getbuffer())
     return path
 
 

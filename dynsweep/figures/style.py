@@ -1,5 +1,6 @@
 """What all figures share: the style sheet, colours, titles, and writing files."""
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from dynsweep.config.labels import number
-from dynsweep.store.files import replacing
+from dynsweep.store.files import make_folder, replacing
 
 SHEET = mpl.rc_params_from_file(
     Path(__file__).with_name("sheet.mplstyle"), use_default_template=False
@@ -30,13 +31,15 @@ COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 @styled
 def save_all(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
     """Write ``stem.png`` and ``stem.pdf``, each whole or not at all; a dot in the stem stays."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(stem.parent)
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     for path, form in zip(paths, formats, strict=True):
         # A file that depends on the figure alone: PDF would note the time.
         metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
+        # Into memory first: Matplotlib does not expect that a write may fail.
+        figure.savefig(drawn := io.BytesIO(), format=form, metadata=metadata)
         with replacing(path) as partial:
-            figure.savefig(partial, format=form, metadata=metadata)
+            partial.write_bytes(drawn.getbuffer())
     return paths
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from dynsweep.config import Run
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.compose import Composer, hydra_config, without_hydra
+from dynsweep.launchers.multirun import make_sweep
 from dynsweep.launchers.private import BasicLauncher
 from dynsweep.sweep.task import Task
 
@@ -48,7 +49,7 @@ class FusedLauncher(BasicLauncher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         directory = Path(self.config.hydra.sweep.dir)
-        directory.mkdir(parents=True, exist_ok=True)
+        make_sweep(directory)
         log.info("Launching %d jobs%s", len(runs), " locally" if self.here else "")
         for run in runs if len(runs) <= LISTED else ():
             log.info("\t#%d : %s", run.number, " ".join(run.overrides))
@@ -76,7 +77,9 @@ class FusedLauncher(BasicLauncher):
         """Objective or error of each run."""
         from dynsweep.cluster.launch import run_here
 
-        return run_here(runs, directory, self.workers)
+        signals = self.task_function.signals
+        with signals.patiently():
+            return run_here(runs, directory, self.workers, signals.stop)
 
 
 class FusedSlurmLauncher(FusedLauncher):

@@ -17,6 +17,7 @@ from dynsweep.config import flatten
 from dynsweep.errors import ConfigError, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
+from dynsweep.launchers.multirun import make_sweep, write_multirun
 from dynsweep.launchers.private import basic_sweeper
 from dynsweep.sweep.task import Task
 
@@ -59,8 +60,8 @@ class FusedSweeper(Sweeper):
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)
         directory = Path(config.hydra.sweep.dir)
-        directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, directory / "multirun.yaml")
+        make_sweep(directory)
+        write_multirun(config, directory)
         self.task.starts(directory)  # also where a stock launcher trains in other processes
         returns: list[Sequence[JobReturn]] = []
         launch = launcher.launch_runs if fused else launcher.launch

@@ -13,10 +13,12 @@ import pandas as pd
 
 from dynsweep.analysis.decisions import typical_runs
 from dynsweep.config.labels import duration
+from dynsweep.config.secrets import without_secrets
 from dynsweep.page.payload import payload
 from dynsweep.page.pictures import decision_sprite, trajectories
-from dynsweep.store import FAILED
-from dynsweep.store.files import replacing
+from dynsweep.store import FAILED, Damaged
+from dynsweep.store.damage import left_out
+from dynsweep.store.files import read_checked, replacing
 
 SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
 MOST_BYTES = 6_000_000
@@ -100,16 +102,31 @@ def _facts(directories: Sequence[str | Path], runs: pd.DataFrame) -> dict[str, s
 
 
 def _commands(directories: Sequence[str | Path]) -> list[str]:
-    """The command lines of the sweeps, as far as Hydra recorded them."""
-    from omegaconf import OmegaConf
-
+    """The command lines of the sweeps, as far as Hydra recorded them and they are no secrets."""
     commands = []
     for directory in directories:
         places = [Path(directory, name) for name in ("multirun.yaml", ".hydra/hydra.yaml")]
         path = next((path for path in places if path.exists()), None)
-        hydra = OmegaConf.select(OmegaConf.load(path), "hydra.overrides") if path else None
-        if hydra is not None:
-            words = [str(word) for word in (*(hydra.hydra or []), *(hydra.task or []))]
-            kept = [word for word in words if not word.startswith("hydra.mode=")]
-            commands.append(shlex.join(["dynsweep", *kept]))
+        if path is None:
+            continue
+        try:
+            words = _overrides(path)
+        except Damaged as error:
+            left_out(error, "the command line on the report page")
+            continue
+        kept = [word for word in without_secrets(words) if not word.startswith("hydra.mode=")]
+        commands.append(shlex.join(["dynsweep", *kept]))
     return commands
+
+
+def _overrides(path: Path) -> list[str]:
+    """What was typed, out of Hydra's record of it."""
+    import yaml
+
+    try:
+        hydra = yaml.safe_load(read_checked(path) or "")["hydra"]["overrides"]
+        words = [*(hydra["hydra"] or []), *(hydra["task"] or [])]
+        "".join(words).encode()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise Damaged(path, error if isinstance(error, OSError) else "is damaged") from None
+    return words

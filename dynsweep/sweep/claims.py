@@ -3,8 +3,8 @@
 A claim is a file ``DIR/claims/000017.json`` with the identities of the runs, made exclusively:
 every file system does that, NFS too, and there are no locks. To claim is to read all claims that
 there are and to make the next one: if another process has made it meanwhile, that is read too, and
-the choice made again. While a batch trains the file is touched; a claim that is not touched for long,
-or whose process on this machine is gone, is none.
+the choice made again. While a batch trains the file is touched; a claim that was not touched for
+long, or whose process on this machine is gone, is none.
 """
 
 import os

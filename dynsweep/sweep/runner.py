@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dynsweep.config import Run, flatten
 from dynsweep.engines import Engine, group
 from dynsweep.engines.batches import Batch
-from dynsweep.errors import StorageError
+from dynsweep.errors import Preempted, StorageError
 from dynsweep.store import (
     COMPLETED,
     DIVERGED,
@@ -33,7 +33,7 @@ from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.teams import Team, check
-from dynsweep.training.driver import Checkpoint, Outcome, Preempted, train
+from dynsweep.training.driver import Checkpoint, Outcome, train
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def run_sweep(
         label: begins the names of the files written; of those there already only the files
             that bear it are looked at. The workers that share a sweep have one each.
         stop: asked a few times a second; once true, the batch in flight is saved and
-            :class:`~dynsweep.training.driver.Preempted` raised.
+            :class:`~dynsweep.errors.Preempted` raised.
         progress: makes what counts the runs, from their number.
 
     Returns:
@@ -201,19 +201,28 @@ class _Sweep:
             )
             for row, position in zip(rows, positions, strict=True)
         ]
-        ids, files, paths = [record.id for record in records], {}, self.store.paths
+        ids, paths = [record.id for record in records], self.store.paths
+        files: dict[str, str] = {}
+        no_room: StorageError | None = None
+
+        def attach(name: str, place: Path, suffix: str, write: Callable[[BinaryIO], None]) -> None:
+            nonlocal no_room
+            try:
+                files[name] = self.store.attach(place, suffix, write)
+            except StorageError as error:
+                no_room = error  # there may be room for the records, which count most
+
         if self.runs[positions[0]].settings.save_weights:
             weights = {name: values[rows] for name, values in outcome.weights.items()}
-            write = write_weights(ids, weights)
-            files["weights"] = self.store.attach(paths.weights, ".npz", write)
+            attach("weights", paths.weights, ".npz", write_weights(ids, weights))
         trajectory = outcome.trajectory.of_runs(rows)
         if any(name.startswith(WEIGHTS) for name in trajectory.names):
-            write = write_snapshots(ids, trajectory)
-            files["snapshots"] = self.store.attach(paths.snapshots, ".npz", write)
+            attach("snapshots", paths.snapshots, ".npz", write_snapshots(ids, trajectory))
         if any(not name.startswith(WEIGHTS) for name in trajectory.names):
-            write = write_trajectory(ids, trajectory)
-            files["trajectory"] = self.store.attach(paths.trajectories, ".csv.gz", write)
+            attach("trajectory", paths.trajectories, ".csv.gz", write_trajectory(ids, trajectory))
         self._append(positions, records, engine=engine.name, device=device, **files)
+        if no_room:
+            raise no_room
 
     def _failed(self, leader: int, reason: str, engine: Engine, device: str) -> None:
         records = [self._record(twin, FAILED, error=reason) for twin in self.twins[leader]]

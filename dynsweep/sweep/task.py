@@ -6,10 +6,13 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import Run, typed
+from dynsweep.config.secrets import hidden
 from dynsweep.errors import DynsweepError, RunFailed
+from dynsweep.store.files import replacing
+from dynsweep.sweep.signals import Signals
 
 
 class Stop(SystemExit):
@@ -29,12 +32,16 @@ class Task:
     PyTorch is imported only when runs are checked or trained.
 
     Attributes:
+        signals: what asks this process to end.
+        runs: the whole grid, once it was checked.
         directories: where this process recorded runs, or had others record them.
         multirun: whether they are sweep directories.
         report: whether their page is wanted.
     """
 
     def __init__(self) -> None:
+        self.signals = Signals()
+        self.runs: Sequence[Run] = ()
         self.directories: list[Path] = []
         self.multirun = False
         self.report = False
@@ -51,7 +58,9 @@ class Task:
             run = Run(number, list(hydra.overrides.task), typed(cfg))
             run.settings.check()
             self.starts(directory, multirun)
-            (result,) = run_sweep([run], directory)
+            _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
+            with self.signals.patiently():
+                (result,) = run_sweep([run], directory, stop=self.signals.stop)
             if isinstance(result, Exception):
                 raise result
             return result
@@ -65,6 +74,7 @@ class Task:
         from dynsweep.sweep.teams import check
 
         check(runs, here)
+        self.runs = runs
         self.report = any(run.settings.report for run in runs)
 
     def starts(self, directory: Path, multirun: bool = True) -> None:
@@ -72,3 +82,12 @@ class Task:
         self.multirun = multirun
         if directory not in self.directories:
             self.directories.append(directory)
+
+
+def _hide_secrets(path: Path) -> None:
+    """In Hydra's own record of a job."""
+    if path.exists():
+        config = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        if (shown := hidden(config)) != config:
+            with replacing(path) as partial:
+                OmegaConf.save(OmegaConf.create(shown), partial)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dynsweep.engines import Engine
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
+from dynsweep.errors import Preempted, StorageError
 from dynsweep.store import Columns, Damaged, Trajectory
 from dynsweep.store.arrays import load_arrays
 from dynsweep.store.damage import left_out
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 # A chunk lasts about this long: short enough for Ctrl-C and a smooth progress bar, long enough
 # that an engine which keeps weights in registers is not made to give them up often.
 CHUNK_SECONDS = 0.25
-
-
-class Preempted(BaseException):
-    """The training was asked to stop, and has saved what it had; no error of any run."""
 
 
 class Outcome(NamedTuple):
@@ -151,7 +148,13 @@ def train(
                     position = {"step": session.step, "seconds": time.perf_counter() - start}
                     state = session.state() | schedule.state()
                     state |= {name: np.array(value) for name, value in position.items()}
-                    checkpoint.save(state, observer.trajectory)
+                    try:
+                        checkpoint.save(state, observer.trajectory)
+                    except StorageError as error:
+                        if stopping:
+                            raise
+                        checkpoint.saved = time.monotonic()
+                        log.warning("%s; the batch goes on without being saved", error)
                 if stopping and session.step < steps:
                     raise Preempted
             if session.step == halt:

@@ -1,0 +1,45 @@
+"""Where the commands start: Ctrl-C and closed pipes are understood before all imports."""
+
+import importlib
+import os
+import sys
+
+from dynsweep.sweep.signals import Signals
+
+
+def dynsweep() -> None:
+    """``dynsweep``."""
+    _start("dynsweep", "dynsweep.cli.main")
+
+
+def aggregate() -> None:
+    """``dynsweep-aggregate``."""
+    _start("dynsweep-aggregate", "dynsweep.cli.aggregate_command")
+
+
+def trajectory() -> None:
+    """``dynsweep-trajectory``."""
+    _start("dynsweep-trajectory", "dynsweep.cli.trajectory_command")
+
+
+def _start(name: str, module: str) -> None:
+    signals = Signals()
+    signals.catch()
+    try:
+        for word in sys.argv:
+            word.encode()
+        importlib.import_module(module).main()
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        signals.ignore()
+        print(f"{name}: interrupted; files that were complete stay", file=sys.stderr)
+        sys.exit(signals.status)
+    except UnicodeEncodeError as error:
+        if error.object not in sys.argv:
+            raise
+        print(f"{name}: error: {error.object!a}: not text in UTF-8", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is left goes nowhere, lest Python complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

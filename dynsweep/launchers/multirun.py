@@ -1,0 +1,33 @@
+"""The directory of a multirun, and Hydra's record of its command in there."""
+
+import errno
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from dynsweep.config.secrets import hidden
+from dynsweep.errors import ConfigError, StorageError
+from dynsweep.store import SweepPaths
+from dynsweep.store.files import make_folder, write_checked
+
+
+def make_sweep(directory: Path) -> None:
+    """Make the directory if it is not there; raise :class:`ConfigError` if it cannot be."""
+    try:
+        make_folder(directory)
+    except StorageError as error:
+        reason = str(error).removeprefix(f"{directory}: ")
+        raise ConfigError("hydra.sweep.dir", directory, reason) from None
+
+
+def write_multirun(config: DictConfig, directory: Path) -> None:
+    """Write ``multirun.yaml``, without secrets. A finished sweep that may not be written to has
+    one; whether there is anything to train shows later."""
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    plain["hydra"] = hidden(plain.get("hydra"))
+    try:
+        write_checked(SweepPaths(directory).multirun, OmegaConf.to_yaml(OmegaConf.create(plain)))
+    except StorageError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
