@@ -1,6 +1,5 @@
 """Errors with a text for the user, each of one line."""
 
-import difflib
 import os
 from collections.abc import Iterable
 
@@ -80,6 +79,8 @@ class AnalysisError(DynsweepError, ValueError):
 
 def no_such(name: str, known: Iterable[str], where: str = "") -> str:
     """What to say of a name that is not among ``known``."""
+    import difflib  # what is imported here comes before Ctrl-C is understood
+
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {close[0]}?" if close else ";"

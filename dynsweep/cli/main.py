@@ -33,11 +33,11 @@ def main() -> None:
     task = Task()
     task.signals.catch()
     app = hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")
-    status, message, report = 0, "", True
+    status, message, report, interrupted = 0, "", True, False
     try:
         app(task)()
     except KeyboardInterrupt:
-        status = task.signals.status
+        interrupted = True
         message = f"Interrupted. {_go_on(task)}"
     except Stop as stop:
         status = int(stop.code or 0)
@@ -68,16 +68,19 @@ def main() -> None:
         message = f"dynsweep: error: {error}"
     if report:
         try:
-            _report(task)
+            with task.signals.raising():
+                _report(task)
         except KeyboardInterrupt:
-            status = task.signals.status
+            interrupted = True
             message = f"Interrupted. {_go_on(task, 'Tables and figures are incomplete. ')}"
         except StorageError as error:
             status = status if error.errno in READ_ONLY else status or FAILED_RUNS
             message = f"dynsweep: {_tables_elsewhere(task, error)}\n{message}".rstrip()
-    task.signals.ignore()
+    sys.stdout.flush()
     if message:
         print(message, file=sys.stderr)
+    if interrupted:
+        task.signals.end()
     sys.exit(status)
 
 

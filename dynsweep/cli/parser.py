@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 from dynsweep.errors import AnalysisError, DynsweepError, StorageError
+from dynsweep.sweep.signals import SIGNALS
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,7 +20,8 @@ class Parser(argparse.ArgumentParser):
         """Ends the command with status 2 where what was asked for does not fit the records, and
         with 1 where files cannot be written."""
         try:
-            yield
+            with SIGNALS.raising():
+                yield
         except AnalysisError as error:
             error.prefix = "--"
             self.error(str(error))

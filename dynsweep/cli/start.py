@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from dynsweep.sweep.signals import Signals
+from dynsweep.sweep.signals import SIGNALS
 
 
 def dynsweep() -> None:
@@ -23,17 +23,17 @@ def trajectory() -> None:
 
 
 def _start(name: str, module: str) -> None:
-    signals = Signals()
-    signals.catch()
+    SIGNALS.name = name
+    SIGNALS.catch()
     try:
         for word in sys.argv:
             word.encode()
         importlib.import_module(module).main()
         sys.stdout.flush()
     except KeyboardInterrupt:
-        signals.ignore()
         print(f"{name}: interrupted; files that were complete stay", file=sys.stderr)
-        sys.exit(signals.status)
+        sys.stdout.flush()
+        SIGNALS.end()
     except UnicodeEncodeError as error:
         if error.object not in sys.argv:
             raise

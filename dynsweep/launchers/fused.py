@@ -100,4 +100,5 @@ class FusedSlurmLauncher(FusedLauncher):
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
         from dynsweep.cluster.launch import run_on_slurm
 
-        return run_on_slurm(runs, directory, self.settings)
+        with self.task_function.signals.raising():
+            return run_on_slurm(runs, directory, self.settings)

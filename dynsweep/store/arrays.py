@@ -13,18 +13,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dynsweep.lazy import np
 from dynsweep.store.damage import Damaged, left_out
 from dynsweep.store.files import SweepPaths
 from dynsweep.store.records import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
-Columns = dict[str, NDArray[Any]]
-Weights = dict[str, NDArray[np.floating]]
+    Columns = dict[str, NDArray[Any]]
+    Weights = dict[str, NDArray[np.floating]]
+else:
+    Columns = Weights = dict
+
 WEIGHTS = "weights/"  # begins the names of recorded weights
 
 

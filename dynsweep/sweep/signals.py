@@ -14,17 +14,21 @@ WORDS = b"\nStopping: the batch in flight is being saved; once more to stop at o
 
 
 class Signals:
-    """What asks this process to end. A training ends in good order, all else at once.
+    """What asks this process to end; each process has one, ``SIGNALS``.
+
+    At first a signal ends it at once and with a line: an exception out of nowhere would be lost in
+    a library's import, or end in its traceback. In :meth:`raising` blocks it is a
+    ``KeyboardInterrupt``, and a training in a :meth:`patiently` block ends in good order.
 
     Attributes:
         received: number of the last signal, or 0.
-        patient: whether the process looks at :meth:`stop` and ends by itself. A second signal is
-            obeyed at once.
+        name: of the command.
     """
 
     def __init__(self) -> None:
         self.received = 0
-        self.patient = False
+        self.name = "dynsweep"
+        self._raises = self._patient = False
 
     def stop(self) -> bool:
         """Whether a signal asked for the end."""
@@ -36,29 +40,43 @@ class Signals:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._handle)
 
-    def ignore(self) -> None:
-        """From now on: all is done but the last words."""
+    def end(self) -> None:
+        """End the process as shells expect of one that a signal ended; all has been said."""
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
-
-    @property
-    def status(self) -> int:
-        """Exit status of a process that a signal ended, as shells have it."""
-        return 128 + (self.received or signal.SIGINT)
+        # The interpreter's way out would wait for threads, and repeat the signal.
+        os._exit(128 + (self.received or signal.SIGINT))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         again, self.received = self.received, number
-        if again or not self.patient:
+        if self._patient and not again:
+            os.write(2, WORDS)
+        elif self._patient or self._raises:
             raise KeyboardInterrupt
-        os.write(2, WORDS)
+        else:
+            os.write(2, f"{self.name}: interrupted before it did anything\n".encode())
+            self.end()
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """In this block a signal is a ``KeyboardInterrupt``."""
+        before, self._raises = self._raises, True
+        try:
+            yield
+        finally:
+            self._raises = before
 
     @contextmanager
     def patiently(self) -> Iterator[None]:
-        """A training in this block is saved before it ends by a ``KeyboardInterrupt``."""
-        self.patient = True
+        """In this block a training that asks :meth:`stop` is saved, and ends by a
+        ``KeyboardInterrupt``; a second signal is one at once."""
+        self._patient = True
         try:
             yield
         except Preempted:
             raise KeyboardInterrupt from None
         finally:
-            self.patient = False
+            self._patient = False
+
+
+SIGNALS = Signals()

@@ -12,7 +12,7 @@ from dynsweep.config import Run, typed
 from dynsweep.config.secrets import hidden
 from dynsweep.errors import DynsweepError, RunFailed
 from dynsweep.store.files import replacing
-from dynsweep.sweep.signals import Signals
+from dynsweep.sweep.signals import SIGNALS
 
 
 class Stop(SystemExit):
@@ -40,7 +40,7 @@ class Task:
     """
 
     def __init__(self) -> None:
-        self.signals = Signals()
+        self.signals = SIGNALS
         self.runs: Sequence[Run] = ()
         self.directories: list[Path] = []
         self.multirun = False
