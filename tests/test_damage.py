@@ -168,7 +168,7 @@ def whole_line(line: bytes) -> bool:
 
 def test_damage_of_any_bytes(finished: Path, tmp_path: Path) -> None:
     print("seed", SEED)
-    damage_trials(finished, tmp_path / "d", 150, SEED)
+    damage_trials(finished, tmp_path / "d", 100, SEED)
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ class Claims:
         self._begun = False  # from then on the sweep's folder must be there
 
     def others(self) -> list[Claim]:
-        """Those of other processes that are at work."""
+        """Those of other processes that are at work; of the others they are removed."""
         files = self._files()
         self._known = {name: claim for name, claim in self._known.items() if name in files}
         now = self._now() if files else 0.0
@@ -52,13 +52,15 @@ class Claims:
         for name, path in files.items():
             if path == self._own:
                 continue
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 silent = now - path.stat().st_mtime
                 if self._known.get(name) is None:
                     self._known[name] = _read(path, patient=silent < WRITING_SECONDS)
                 claim = self._known[name]
-                if claim and at_work(claim.owner, silent, SILENT_SECONDS):
-                    found.append(claim)
+                if at_work(claim.owner if claim else "", silent, SILENT_SECONDS):
+                    found += [claim] if claim else []
+                else:
+                    path.unlink()
         return found
 
     @contextmanager

@@ -1,6 +1,7 @@
 """What killed processes left behind: files half written, and files that no record mentions."""
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,10 @@ log = logging.getLogger(__name__)
 
 # A file of another machine, of which its process cannot be asked, is left over when so old.
 SILENT_SECONDS = 3600.0
+# As the store names files: ``.name.owner-random.partial``, ``label.time-owner-random-number.npz``.
+OWNER = r"([^.]+\.[0-9a-f]{6}-\d+)"
+PARTIAL = re.compile(rf"\.{OWNER}-[0-9a-f]+\.partial$")
+ATTACHED = re.compile(rf"\d{{8}}T\d+-{OWNER}-[0-9a-f]+-\d+\.(npz|csv\.gz)$")
 
 
 def remove_leftovers(directory: str | Path) -> None:
@@ -28,13 +33,11 @@ def remove_leftovers(directory: str | Path) -> None:
 
 
 def _partial(paths: SweepPaths) -> Iterator[Path]:
-    """Of :func:`dynsweep.store.files.replacing`: ``.name.owner-random.partial``."""
+    """Of :func:`dynsweep.store.files.replacing`."""
     folders = [paths.directory, paths.weights, paths.trajectories, paths.snapshots]
     for folder in [*folders, paths.checkpoints, *paths.tasks.glob("*")]:
         for path in folder.glob(".*.partial"):
-            owner = path.name.removesuffix(".partial").rpartition("-")[0]
-            # Names of files, and of machines, have dots.
-            if not any(_at_work(part, path) for part in _tails(owner)):
+            if not _at_work(PARTIAL.search(path.name), path):
                 yield path
 
 
@@ -42,10 +45,8 @@ def _unmentioned(paths: SweepPaths) -> list[Path]:
     """Weights and trajectories whose process ended before it wrote their records."""
     places = [paths.weights.glob("*.npz"), paths.snapshots.glob("*.npz")]
     files = [path for place in [*places, paths.trajectories.glob("*.csv.gz")] for path in place]
-    # ``label.time-owner-random-number.suffix``, as the store names them.
-    writers = {path: path.name.partition(".npz")[0].partition(".csv.gz")[0] for path in files}
-    doubtful = [path for path in files if not _has(paths.runs, writers[path], path.name)]
-    doubtful = [path for path in doubtful if not _at_work(_owner(writers[path]), path)]
+    doubtful = [path for path in files if not _has(paths.runs, path.name)]
+    doubtful = [path for path in doubtful if not _at_work(ATTACHED.search(path.name), path)]
     if doubtful:
         try:
             texts = [file.read_bytes() for file in paths.records()]
@@ -57,25 +58,16 @@ def _unmentioned(paths: SweepPaths) -> list[Path]:
     return doubtful
 
 
-def _has(runs: Path, name: str, file: str) -> bool:
+def _has(runs: Path, file: str) -> bool:
     """Whether the records of the file's own writer mention it: true of almost all."""
     with suppress(OSError):
-        return file.encode() in (runs / f"{name.rpartition('-')[0]}.jsonl").read_bytes()
+        return file.encode() in (runs / f"{file.rpartition('-')[0]}.jsonl").read_bytes()
     return False
 
 
-def _owner(name: str) -> str:
-    """Out of ``time-owner-random-number``."""
-    return name.rpartition("-")[0].rpartition("-")[0].partition("-")[2]
-
-
-def _tails(name: str) -> Iterator[str]:
-    while name:
-        yield name
-        name = name.partition(".")[2]
-
-
-def _at_work(owner: str, path: Path) -> bool:
+def _at_work(name: re.Match[str] | None, path: Path) -> bool:
     with suppress(OSError):
-        return at_work(owner, time.time() - path.stat().st_ctime, SILENT_SECONDS)
+        # Of a version before, if there is no name of a process in it.
+        silent = time.time() - path.stat().st_ctime
+        return at_work(name[1] if name else "", silent, SILENT_SECONDS)
     return True
