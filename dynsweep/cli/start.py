@@ -43,3 +43,8 @@ def _start(name: str, module: str) -> None:
         # Whoever read has seen enough; what is left goes nowhere, lest Python complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        # At the end of what was said; what was done has said so itself.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"{name}: error: standard output: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

@@ -80,6 +80,7 @@ class _Sweep:
         self.store = Store(directory, label)
         self.claims = Claims(directory)
         self.twins: dict[int, list[int]] = {}
+        self._told = False  # of another process
 
     def train_missing(self, progress: Callable[[int], Progress]) -> None:
         todo = self.outcomes.missing()
@@ -115,9 +116,7 @@ class _Sweep:
             if not waited:
                 waited = True
                 count = sum(len(self.twins[leader]) for team in teams for leader in team.waiting)
-                names = ", ".join(sorted({claim.owner for claim in self.claims.others()}))
-                text = "Another process is at work here (%s); waiting for its %d runs"
-                log.info(text, names or "just ended", count)
+                log.info("Waiting for the %d runs of the other process", count)
             if self.stop():
                 raise Preempted
             time.sleep(WAIT_SECONDS)
@@ -133,6 +132,10 @@ class _Sweep:
                 progress.advance(len(self.twins[leader]) - len(missing))
                 self.twins[leader] = missing
             team.waiting = [leader for leader in team.waiting if self.twins[leader]]
+            if others and not self._told:
+                self._told = True
+                names = ", ".join(sorted({claim.owner for claim in others}))
+                log.info("Another process is at work here (%s): its runs are left to it", names)
             taken = set[str]().union(*(claim.runs for claim in others))
             free = [one for one in team.waiting if taken.isdisjoint(self._identities(one))]
             batch = free[: team.size]
