@@ -98,8 +98,15 @@ class Cluster:
             "PATH": os.pathsep.join(path),
         }
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        # Its input ends with this process, however that ends; then it ends the cluster.
+        self.guard = subprocess.Popen(
+            [sys.executable, __file__, "--guard", str(self.root)],
+            stdin=subprocess.PIPE, start_new_session=True,
+            env={k: v for k, v in os.environ.items() if k != "SLURM_CONF"},
+        )  # fmt: skip
         self._daemon("slurmctld", "slurmctld", "-D", "-c")
         for node in NODES:
             self.start_node(node)
@@ -172,6 +179,26 @@ class Cluster:
         for daemon in self.daemons.values():
             daemon.kill()
             daemon.wait()
+        if self.guard is not None:
+            self.guard.communicate(timeout=60)
+
+
+def end_all(root: Path) -> None:
+    """Kill what belongs to a cluster: daemons, what watches over tasks, and tasks."""
+    conf, marks = f"SLURM_CONF={root}/slurm.conf", (f"{MARK}=", "SLURMD_NODENAME=")
+    while True:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                if conf in variables and any(one.startswith(marks) for one in variables):
+                    found.append(int(folder.name))
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:
@@ -193,7 +220,12 @@ def cluster(root: Path, array: int = 101) -> Iterator[Cluster]:
 
 
 if __name__ == "__main__":  # a cluster to try things by hand: python tests/slurm_cluster.py FOLDER
-    with cluster(Path(sys.argv[1]).absolute()) as running:
+    if sys.argv[1] == "--guard":
+        sys.stdin.read()
+        end_all(Path(sys.argv[2]))
+        sys.exit()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with contextlib.suppress(KeyboardInterrupt), cluster(Path(sys.argv[1]).absolute()) as running:
         print(f"export SLURM_CONF={running.env['SLURM_CONF']} PATH={running.root}/bin:$PATH")
         sys.stdout.flush()
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()
