@@ -9,6 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import Run
+from dynsweep.config.launchers import slurm_conf
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.compose import Composer, hydra_config, without_hydra
 from dynsweep.launchers.private import BasicLauncher
@@ -92,6 +93,7 @@ class FusedSlurmLauncher(FusedLauncher):
         if not isinstance(given["task_function"], Task):
             allowed = "shares the runs of dynsweep; for another app take submitit_slurm"
             raise ConfigError("hydra/launcher", "fused_slurm", allowed)
+        slurm_conf(self.settings)  # what is wrong here is told before anything is made
         super().setup(**given)
 
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:

@@ -3,7 +3,8 @@
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
 from dynsweep.config import flatten
-from dynsweep.errors import ConfigError, SweepFailed
+from dynsweep.errors import ConfigError, SlurmError, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
 from dynsweep.launchers.private import basic_sweeper
@@ -59,16 +60,32 @@ class FusedSweeper(Sweeper):
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)
         directory = Path(config.hydra.sweep.dir)
-        directory.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(config, directory / "multirun.yaml")
-        self.task.starts(directory)  # also where a stock launcher trains in other processes
         returns: list[Sequence[JobReturn]] = []
-        launch = launcher.launch_runs if fused else launcher.launch
-        for first in range(0, len(jobs), size):
-            part = slice(first, first + size)
-            returns.append(launch(runs[part]) if fused else launch(jobs[part], first))
+        with no_trace_of_refusals(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            OmegaConf.save(config, directory / "multirun.yaml")
+            self.task.starts(directory)  # also where a stock launcher trains in other processes
+            launch = launcher.launch_runs if fused else launcher.launch
+            for first in range(0, len(jobs), size):
+                part = slice(first, first + size)
+                returns.append(launch(runs[part]) if fused else launch(jobs[part], first))
         _raise_failures(list(itertools.chain(*returns)))
         return returns
+
+
+@contextmanager
+def no_trace_of_refusals(directory: Path) -> Iterator[None]:
+    """Where a command is refused, folders that it made and that hold nothing else go again."""
+    new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        yield
+    except (ConfigError, SlurmError):
+        with suppress(OSError):  # something else is in there
+            if new and [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
+                (directory / "multirun.yaml").unlink()
+            for folder in new:
+                folder.rmdir()
+        raise
 
 
 def _raise_failures(jobs: Sequence[JobReturn]) -> None:
