@@ -287,8 +287,9 @@ def test_the_part_that_fits_is_submitted(cluster: Cluster, tmp_path: Path) -> No
     )  # fmt: skip
     text = process.stdout + process.stderr
     assert process.returncode == 1
-    assert "5 of 6 tasks submitted: QOSMaxSubmitJobPerUserLimit" in text
-    assert "10 of 60 jobs failed" in text
+    assert "5 of 6 tasks submitted; 10 runs were not: QOSMaxSubmitJobPerUserLimit" in text
+    assert "10 of 60 jobs were not submitted: QOSMaxSubmitJobPerUserLimit; the same" in text
+    assert "jobs failed" not in text
     assert len(list(read(directory))) == 50
 
 

@@ -97,6 +97,6 @@ class FusedSlurmLauncher(FusedLauncher):
         super().setup(**given)
 
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
-        from dynsweep.cluster.launch import run_on_slurm
+        from dynsweep.cluster.slurm_launch import run_on_slurm
 
         return run_on_slurm(runs, directory, self.settings)

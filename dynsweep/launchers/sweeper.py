@@ -15,7 +15,7 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
 from dynsweep.config import flatten
-from dynsweep.errors import ConfigError, SlurmError, SweepFailed
+from dynsweep.errors import ConfigError, NotSubmitted, SlurmError, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
 from dynsweep.launchers.private import basic_sweeper
@@ -89,13 +89,25 @@ def no_trace_of_refusals(directory: Path) -> Iterator[None]:
 
 
 def _raise_failures(jobs: Sequence[JobReturn]) -> None:
-    failed = [job for job in jobs if job.status is not JobStatus.COMPLETED]
+    unfinished = [job for job in jobs if job.status is not JobStatus.COMPLETED]
+    waiting = [job for job in unfinished if isinstance(job._return_value, NotSubmitted)]
+    failed = [job for job in unfinished if not isinstance(job._return_value, NotSubmitted)]
+    words, error = [], None
     if failed:
         error = failed[0]._return_value
         text = " ".join(f"{type(error).__name__}: {error}".split())
         point = " ".join(failed[0].overrides or ["no overrides"])
-        words = f"{len(failed)} of {len(jobs)} jobs failed; the first ({point}): {text}"
-        raise SweepFailed(words) from (error if isinstance(error, BaseException) else None)
+        words.append(f"{len(failed)} of {len(jobs)} jobs failed; the first ({point}): {text}")
+    if waiting:
+        reason = waiting[0]._return_value.reason
+        words.append(
+            f"{len(waiting)} of {len(jobs)} jobs were not submitted: {reason}; "
+            "the same command submits them"
+        )
+    if words:
+        raise SweepFailed("; ".join(words)) from (
+            error if isinstance(error, BaseException) else None
+        )
 
 
 def _axis(name: str, value: Any) -> str:
