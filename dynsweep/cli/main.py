@@ -50,7 +50,7 @@ def main() -> None:
         # Hydra's word on options that exclude each other, such as -m and --cfg.
         status = BAD_SETTING
         message = f"dynsweep: error: {error}"
-    if status != BAD_SETTING:
+    if status != BAD_SETTING and not task.detached:  # detached, it returns at once
         _report(task)
     if message:
         print(message, file=sys.stderr)

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from typing import Any
 from dynsweep.cluster.commands import ask, words
 from dynsweep.cluster.shards import Shard, Submission
 from dynsweep.config.launchers import SlurmConf
-from dynsweep.errors import SlurmError
+from dynsweep.errors import DynsweepError, SlurmError
 from dynsweep.store.files import make_folder, storing
 
 log = logging.getLogger(__name__)
@@ -59,21 +60,36 @@ class Sbatch:
                 task.dump(self._pickles[-1])
         with storing(self.script):
             self.script.write_text(script)
-        self._job = ""
+        self._job, self._problem = "", ""
+        self._done = threading.Event()
         self._said: set[str] = set()
         self._heard = 0  # bytes of its error stream
         self._named_after = time.monotonic() + SILENCE
-        self._out = TemporaryFile()  # noqa: SIM115 - open as long as sbatch is at work
-        self._err = TemporaryFile()  # noqa: SIM115
+        self._err = TemporaryFile()  # noqa: SIM115 - open as long as sbatch is at work
         try:
             # A session of its own: Ctrl-C reaches us only, who then settle what becomes of it.
             self._process = subprocess.Popen(
-                ["sbatch", "--parsable", str(self.script)], stdin=subprocess.DEVNULL,
-                stdout=self._out, stderr=self._err, start_new_session=True,
+                ["sbatch", str(self.script)], stdin=subprocess.DEVNULL, text=True,
+                stdout=subprocess.PIPE, stderr=self._err, start_new_session=True,
             )  # fmt: skip
         except FileNotFoundError:
             self._forget()
             raise SlurmError("sbatch: not found") from None
+        # A task may start at once, and dies without a folder for its log: whatever else goes on
+        # here, the folders are made as soon as the number of the job is known.
+        threading.Thread(target=self._wait, daemon=True, name="sbatch").start()
+
+    def _wait(self) -> None:
+        try:
+            assert self._process.stdout
+            for line in self._process.stdout:
+                if found := re.search(r"Submitted batch job (\d+)", line):
+                    self._arrive(found[1])
+            self._process.wait()
+        except DynsweepError as error:
+            self._problem = f"{error}; to end what was submitted: scancel {self._job}"
+        finally:
+            self._done.set()
 
     def taken(self) -> list[Submission] | None:
         """The tasks, once Slurm has taken them; ``None`` while sbatch is at work.
@@ -81,43 +97,36 @@ class Sbatch:
         Raises:
             SlurmError: Slurm does not take them.
         """
-        if self._job:
-            return self._submissions()
-        code = self._process.poll()
-        if code is None:
+        if not self._done.is_set():
             self._pass_on()
             if not self._said and time.monotonic() > self._named_after:
                 self._named_after = float("inf")
                 log.warning("sbatch has not answered for a minute; waiting for it")
             return None
-        # A site's own lines may stand before the number (and the cluster).
-        found = re.search(r"^(\d+)(;\S+)?\s*$", _read(self._out).decode(), re.MULTILINE)
-        if code or not found:
-            reason = words(_read(self._err).decode(errors="replace"))
+        if self._problem or not self._job:
             self._forget()
-            raise SlurmError(reason)
+            raise SlurmError(self._problem or words(_read(self._err).decode(errors="replace")))
         self._pass_on()
-        return self._arrived(found[1])
+        return self._submissions()
 
     def end(self) -> list[Submission]:
         """No more is wanted: the tasks, if Slurm has taken them after all."""
         deadline = time.monotonic() + PATIENCE
         with suppress(SlurmError):
             # Once it has said something it waits for better times.
-            while not self._said and time.monotonic() < deadline:
-                if (tasks := self.taken()) is not None:
-                    return tasks
+            while self.taken() is None and not self._said and time.monotonic() < deadline:
                 time.sleep(0.1)
             if (tasks := self.taken()) is not None:
                 return tasks
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait()
+            self._done.wait(PATIENCE)
             # It may have reached Slurm and not have told us.
             for line in ask("squeue", "-h", "--me", "-o", "%F|%o").splitlines():
                 job, _, command = line.partition("|")
                 if command.strip() == str(self.script):
-                    return self._arrived(job)
+                    self._arrive(job)
+                    return self._submissions()
         self._forget()
         return []
 
@@ -132,20 +141,19 @@ class Sbatch:
                 self._said.add(said)
                 log.warning("sbatch: %s", said)
 
-    def _arrived(self, job: str) -> list[Submission]:
-        """Put the files where the tasks look for them."""
+    def _arrive(self, job: str) -> None:
+        """Put the files where the tasks look for them; the folders of all before."""
         from submitit.core.utils import JobPaths
 
         self._job = job
-        for pickle, one in zip(self._pickles, self._submissions(), strict=True):
-            paths = JobPaths(self.folder, job_id=one.job)
+        places = [JobPaths(self.folder, job_id=one.job) for one in self._submissions()]
+        for place in places:
+            make_folder(place.folder)
+        for pickle, place in zip(self._pickles, places, strict=True):
             with storing(pickle):
-                paths.move_temporary_file(pickle, "submitted_pickle")
+                place.move_temporary_file(pickle, "submitted_pickle")
         with storing(self.script):
-            JobPaths(self.folder, job_id=self._submissions()[0].job).move_temporary_file(
-                self.script, "submission_file", keep_as_symlink=True
-            )
-        return self._submissions()
+            places[0].move_temporary_file(self.script, "submission_file", keep_as_symlink=True)
 
     def _submissions(self) -> list[Submission]:
         from submitit.core.utils import JobPaths

@@ -99,4 +99,6 @@ class FusedSlurmLauncher(FusedLauncher):
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
         from dynsweep.cluster.slurm_launch import run_on_slurm
 
-        return run_on_slurm(runs, directory, self.settings)
+        results = run_on_slurm(runs, directory, self.settings)
+        self.task_function.detached = None in results
+        return results
