@@ -170,6 +170,19 @@ class Cluster:
         self.start_node(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """Tasks go on, and no client has an answer."""
+        self.daemons["slurmctld"].terminate()
+        self.daemons["slurmctld"].wait()
+        try:
+            yield
+        finally:
+            self._daemon("slurmctld", "slurmctld", "-D")  # with the state it had
+            deadline = time.monotonic() + 30
+            while not self.run("sinfo", "-h", check=False) and time.monotonic() < deadline:
+                time.sleep(0.2)
+
     def stop(self) -> None:
         self.run("scancel", "--state=PENDING", check=False)
         for node in NODES:

@@ -49,7 +49,7 @@ def ask(*command: str, input: str | None = None) -> str:
 
 def words(text: str) -> str:
     """What a command said on its error stream, without its names and repetitions."""
-    noise = r"^(\w+: )?(error: )?(Batch job submission failed: |allocation failure: )?"
+    noise = r"^(\w+: )?((\w+ )?error: )?(Batch job submission failed: |allocation failure: )?"
     lines = [re.sub(noise, "", line).strip() for line in text.splitlines()]
     return "; ".join(dict.fromkeys(filter(None, lines))) or "no reason given"
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 SUMMARY_SECONDS = 10.0
 OUTAGE_SECONDS = 60.0  # from one line about an outage to the next
-AWAY_SECONDS = 30.0  # a directory that is not there for so long has been removed
+AWAY_SECONDS = 15.0  # a directory that is not there for so long has been removed
 SUBMIT_PAUSE = 0.1  # while tasks are being submitted
 # Why Slurm keeps a task back until someone lets it go.
 HELD = re.compile(r"JobHeld|JobHold|held|requeue_hold|special_exit", re.IGNORECASE)
