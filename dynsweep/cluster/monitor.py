@@ -84,6 +84,9 @@ class Monitor:
         self._ended = True  # and whether its end was
         self._held: set[str] = set()
         self._deaths = Deaths()
+        self._dead: list[Death] = []  # not yet named
+        self._dead_since = 0.0
+        self._submitting = False
         self._there = time.monotonic()  # when the directory was seen last
         self._summary: tuple[float, str] = (float("-inf"), "")
 
@@ -105,6 +108,7 @@ class Monitor:
         with progress(runs + self._runs()) as counter:
             while True:
                 new = next(coming, None)
+                self._submitting = new is not None
                 followed = [_Followed(submission) for submission in new or ()]
                 self._all += followed
                 self._open += followed
@@ -136,7 +140,6 @@ class Monitor:
         states = self._ask()
         now = time.monotonic()
         self._raise_if_removed(now)
-        dead: list[Death] = []
         for task in list(self._open):
             if states is not None:
                 task.state = states.get(task.submission.job, GONE)
@@ -150,8 +153,9 @@ class Monitor:
                 task.dead = now if task.dead is None else task.dead
                 if now - task.dead >= self.executor.grace:
                     self._open.remove(task)
-                    dead.append(self._death(task))
-        self._deaths.name(dead)
+                    self._dead_since = self._dead_since if self._dead else now
+                    self._dead.append(self._death(task))
+        self._name_dead(now)
         self._name_held()
         self._summarise(now)
 
@@ -198,8 +202,17 @@ class Monitor:
             text = "Task %s has got no further for %.0f minutes; log: %s"
             log.warning(text, submission.job, still / 60, submission.log)
 
+    def _name_dead(self, now: float) -> None:
+        """Together with those that are about to be found dead, if that does not take long."""
+        dying = any(task.dead is not None for task in self._open)
+        if not dying or now - self._dead_since > 2 * self.executor.grace:
+            self._deaths.name(self._dead)
+            self._dead = []
+
     def _name_held(self) -> None:
         """Say once of tasks that wait for someone what they wait for."""
+        if self._submitting:  # there may be more
+            return
         held = {
             task.submission.job: task.state.text
             for task in self._open
@@ -208,8 +221,10 @@ class Monitor:
         if new := held.keys() - self._held:
             self._held |= new
             jobs, how = sorted({job.partition("_")[0] for job in new}), held[min(new)]
-            text = "%d tasks are %s and wait until they are released: scontrol release %s"
-            log.warning(text, len(new), how, ",".join(jobs))
+            text = (
+                "Tasks that are %s wait until they are released, %d of them: scontrol release %s"
+            )
+            log.warning(text, how, len(new), ",".join(jobs))
 
     def _death(self, task: _Followed) -> Death:
         error = task.status.error if task.status.state == "failed" else ""

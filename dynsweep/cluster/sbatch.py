@@ -105,7 +105,9 @@ class Sbatch:
             return None
         if self._problem or not self._job:
             self._forget()
-            raise SlurmError(self._problem or words(_read(self._err).decode(errors="replace")))
+            lines = _read(self._err).decode(errors="replace").splitlines()
+            last = [line for line in lines if words(line) not in self._said]
+            raise SlurmError(self._problem or words("\n".join(last or lines)))
         self._pass_on()
         return self._submissions()
 
