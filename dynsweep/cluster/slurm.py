@@ -1,6 +1,7 @@
 """Shards become tasks of Slurm, with submitit's scripts, restarts and logs.
 
-Of submitit's private names one is used (``setup.cfg`` keeps to the versions that have it):
+Arrays are submitted as submitit does it, see :mod:`dynsweep.cluster.sbatch`; its executor would wait
+for sbatch in silence. Of submitit's private names one is used (``setup.cfg`` keeps to the versions that have it):
 ``SlurmExecutor._make_submission_file_text``, for the script of a task, so that
 ``sbatch --test-only`` can say what Slurm would refuse before anything is submitted.
 """
