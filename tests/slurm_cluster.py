@@ -46,7 +46,7 @@ SlurmdParameters=config_overrides
 SlurmctldParameters=preempt_send_user_signal
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-KillWait=2
+KillWait={kill_wait}
 SlurmdTimeout=6
 MinJobAge=86400
 MaxArraySize={array}
@@ -74,7 +74,7 @@ def available() -> str | None:
 class Cluster:
     """Controls the daemons; ``env`` is what clients need."""
 
-    def __init__(self, root: Path, array: int = 101) -> None:
+    def __init__(self, root: Path, array: int = 101, kill_wait: int = 2) -> None:
         self.root = root
         ports = free_ports(1 + len(NODES))
         names = "\n".join(
@@ -85,7 +85,12 @@ class Cluster:
         for folder in ("state", "log", "bin", *(f"spool-{node}" for node in NODES)):
             (root / folder).mkdir(parents=True)
         text = CONFIG.format(
-            root=root, port=ports[0], user=getpass.getuser(), nodes=names, array=array
+            root=root,
+            port=ports[0],
+            user=getpass.getuser(),
+            nodes=names,
+            array=array,
+            kill_wait=kill_wait,
         )
         (root / "slurm.conf").write_text(text)
         (root / "bin" / "sacct").write_text(SACCT)
@@ -223,8 +228,8 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def cluster(root: Path, array: int = 101) -> Iterator[Cluster]:
-    made = Cluster(root, array)
+def cluster(root: Path, array: int = 101, kill_wait: int = 2) -> Iterator[Cluster]:
+    made = Cluster(root, array, kill_wait)
     try:
         made.start()
         yield made

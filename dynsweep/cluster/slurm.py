@@ -1,8 +1,8 @@
 """Shards become tasks of Slurm, with submitit's scripts, restarts and logs.
 
-Arrays are submitted as submitit does it, see :mod:`dynsweep.cluster.sbatch`; its executor would wait
-for sbatch in silence. Of submitit's private names one is used (``setup.cfg`` keeps to the versions that have it):
-``SlurmExecutor._make_submission_file_text``, for the script of a task, so that
+Arrays are submitted as submitit does it, see :mod:`dynsweep.cluster.sbatch`: its own executor
+waits for sbatch in silence. Of its private names one is used (``setup.cfg`` keeps to the versions
+that have it): ``SlurmExecutor._make_submission_file_text``, for the script of a task, so that
 ``sbatch --test-only`` can say what Slurm would refuse before anything is submitted.
 """
 
