@@ -37,7 +37,7 @@ LONG = "steps=20000000"
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     root = tmp_path_factory.mktemp("slurm")
     # Cancelled tasks, which ignore SIGTERM, take a while to end.
-    with slurm_cluster.cluster(root, array=2, kill_wait=8) as running:
+    with slurm_cluster.cluster(root, array=2, kill_wait=10) as running:
         yield running
 
 
@@ -162,10 +162,10 @@ def test_interrupt_and_the_same_command_at_once(cluster: Cluster, sweep: Path) -
     process = start(cluster, *command)
     wait_until(lambda: submitted(sweep) == 3 and all(status(task) for task in tasks(sweep)))
     process.send_signal(signal.SIGINT)
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, text
-    assert "COMPLETING" in cluster.queue().values()
+    wait_until(lambda: "COMPLETING" in cluster.queue().values())
     code, text = run(cluster, *command)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, told
     assert code == 0, text
     assert "of an earlier launch" in text
     assert re.search(r"\d+ runs, left by tasks of an earlier launch that died, are subm", text)
