@@ -16,6 +16,14 @@ class RunFailed(DynsweepError, RuntimeError):
     """A run raised; the text is its error."""
 
 
+class NotSubmitted(RunFailed):
+    """A run never came to a cluster; :attr:`reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"its task was not submitted: {reason}")
+        self.reason = reason
+
+
 class SweepFailed(DynsweepError, RuntimeError):
     """Some runs of a sweep failed; the text says how many, and the first error."""
 

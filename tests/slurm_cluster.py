@@ -46,7 +46,7 @@ SlurmdParameters=config_overrides
 SlurmctldParameters=preempt_send_user_signal
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-KillWait=2
+KillWait={kill_wait}
 SlurmdTimeout=6
 MinJobAge=86400
 MaxArraySize={array}
@@ -74,7 +74,7 @@ def available() -> str | None:
 class Cluster:
     """Controls the daemons; ``env`` is what clients need."""
 
-    def __init__(self, root: Path, array: int = 101) -> None:
+    def __init__(self, root: Path, array: int = 101, kill_wait: int = 2) -> None:
         self.root = root
         ports = free_ports(1 + len(NODES))
         names = "\n".join(
@@ -85,7 +85,12 @@ class Cluster:
         for folder in ("state", "log", "bin", *(f"spool-{node}" for node in NODES)):
             (root / folder).mkdir(parents=True)
         text = CONFIG.format(
-            root=root, port=ports[0], user=getpass.getuser(), nodes=names, array=array
+            root=root,
+            port=ports[0],
+            user=getpass.getuser(),
+            nodes=names,
+            array=array,
+            kill_wait=kill_wait,
         )
         (root / "slurm.conf").write_text(text)
         (root / "bin" / "sacct").write_text(SACCT)
@@ -98,8 +103,15 @@ class Cluster:
             "PATH": os.pathsep.join(path),
         }
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self.guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        # Its input ends with this process, however that ends; then it ends the cluster.
+        self.guard = subprocess.Popen(
+            [sys.executable, __file__, "--guard", str(self.root)],
+            stdin=subprocess.PIPE, start_new_session=True,
+            env={k: v for k, v in os.environ.items() if k != "SLURM_CONF"},
+        )  # fmt: skip
         self._daemon("slurmctld", "slurmctld", "-D", "-c")
         for node in NODES:
             self.start_node(node)
@@ -163,6 +175,19 @@ class Cluster:
         self.start_node(node)
         self.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
 
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """Tasks go on, and no client has an answer."""
+        self.daemons["slurmctld"].terminate()
+        self.daemons["slurmctld"].wait()
+        try:
+            yield
+        finally:
+            self._daemon("slurmctld", "slurmctld", "-D")  # with the state it had
+            deadline = time.monotonic() + 30
+            while not self.run("sinfo", "-h", check=False) and time.monotonic() < deadline:
+                time.sleep(0.2)
+
     def stop(self) -> None:
         self.run("scancel", "--state=PENDING", check=False)
         for node in NODES:
@@ -172,6 +197,26 @@ class Cluster:
         for daemon in self.daemons.values():
             daemon.kill()
             daemon.wait()
+        if self.guard is not None:
+            self.guard.communicate(timeout=60)
+
+
+def end_all(root: Path) -> None:
+    """Kill what belongs to a cluster: daemons, what watches over tasks, and tasks."""
+    conf, marks = f"SLURM_CONF={root}/slurm.conf", (f"{MARK}=", "SLURMD_NODENAME=")
+    while True:
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                variables = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                if conf in variables and any(one.startswith(marks) for one in variables):
+                    found.append(int(folder.name))
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def free_ports(count: int) -> list[int]:
@@ -183,8 +228,8 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def cluster(root: Path, array: int = 101) -> Iterator[Cluster]:
-    made = Cluster(root, array)
+def cluster(root: Path, array: int = 101, kill_wait: int = 2) -> Iterator[Cluster]:
+    made = Cluster(root, array, kill_wait)
     try:
         made.start()
         yield made
@@ -193,7 +238,12 @@ def cluster(root: Path, array: int = 101) -> Iterator[Cluster]:
 
 
 if __name__ == "__main__":  # a cluster to try things by hand: python tests/slurm_cluster.py FOLDER
-    with cluster(Path(sys.argv[1]).absolute()) as running:
+    if sys.argv[1] == "--guard":
+        sys.stdin.read()
+        end_all(Path(sys.argv[2]))
+        sys.exit()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with contextlib.suppress(KeyboardInterrupt), cluster(Path(sys.argv[1]).absolute()) as running:
         print(f"export SLURM_CONF={running.env['SLURM_CONF']} PATH={running.root}/bin:$PATH")
         sys.stdout.flush()
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.pause()

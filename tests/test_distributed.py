@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dynsweep.cluster import launch, slurm, status, worker
+from dynsweep.cluster import commands, launch, slurm_launch, status, worker
 from dynsweep.cluster.balance import balanced, cut, operations, shard_count
-from dynsweep.cluster.launch import run_here, run_on_slurm
+from dynsweep.cluster.launch import run_here
 from dynsweep.cluster.monitor import Monitor, TaskState
 from dynsweep.cluster.shards import (
     Shard,
@@ -32,6 +32,7 @@ from dynsweep.cluster.shards import (
     write_shards,
     write_submissions,
 )
+from dynsweep.cluster.slurm_launch import run_on_slurm
 from dynsweep.cluster.worker import STOP_SIGNAL, LocalExecutor, Worker
 from dynsweep.config import EngineConfig, ObserveConfig, Run, RunConfig, SharpnessConfig, replaced
 from dynsweep.config.launchers import SlurmConf, slurm_conf
@@ -154,7 +155,15 @@ class TestSettings:
             ({"timeout_min": 0}, "timeout_min=0: must be a finite number, at least 1"),
             ({"array_parallelism": -3}, "array_parallelism=-3: must be"),
             ({"on_interrupt": "stop"}, "on_interrupt=stop: must be one of cancel, detach"),
-            ({"nodes": 2}, "nodes=2: no such setting"),
+            ({"timeout_min": -5}, "timeout_min=-5: must be a finite number, at least 1"),
+            ({"array_parallelism": 0}, "array_parallelism=0: must be"),
+            ({"timeout_min": 2}, "min=2: these minutes must be longer than hydra.launcher.signal"),
+            ({"nodes": 2}, "nodes=2: would train the same runs several times; more tasks:"),
+            ({"tasks_per_node": 2}, "tasks_per_node=2: would train the same runs several times"),
+            ({"additional_parameters": {"ntasks-per-node": 2}}, "ters.ntasks-per-node=2: would"),
+            ({"additional_parameters": {"nodes": 1}}, "parameters.nodes=1: would train"),
+            ({"additional_parameters": {"array": "0-3"}}, "parameters.array=0-3: would train"),
+            ({"additional_parameters": {"time": 5}}, "give hydra.launcher.timeout_min instead"),
             ({"partitions": "gpu"}, "did you mean partition?"),
         ],
     )
@@ -203,7 +212,7 @@ class TestWhatSlurmSays:
             "sbatch: error: invalid partition specified: x\n"
             "sbatch: error: Batch job submission failed: Invalid partition name specified\n"
         )
-        assert slurm.words(text) == (
+        assert commands.words(text) == (
             "invalid partition specified: x; Invalid partition name specified"
         )
 
@@ -219,7 +228,7 @@ class TestWhatSlurmSays:
         )
         command.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        assert slurm.states(["7_0", "6_1"]) == {
+        assert commands.states(["7_0", "6_1"]) == {
             "7_0": TaskState("pending (Priority)", True),
             "7_1": TaskState("pending", True),
             "7_2": TaskState("ran out of time", False),
@@ -227,7 +236,7 @@ class TestWhatSlurmSays:
         }
         command.write_text("#!/bin/sh\necho 'squeue: error: Unable to contact' >&2; exit 1\n")
         with pytest.raises(SlurmError, match=r"^squeue: Unable to contact$"):
-            slurm.states(["7_0"])
+            commands.states(["7_0"])
 
 
 class InProcessExecutor(LocalExecutor):
@@ -393,7 +402,7 @@ class TestMonitor:
         for _ in range(3):
             monitor.look()
         assert not monitor.reasons
-        assert caplog.text.count("no answer in a minute; asking again") == 1
+        assert caplog.text.count("no answer in a minute; the tasks go on; asking again") == 1
 
     def test_a_task_that_gets_no_further_is_named_once(
         self, tasks: Tasks, monitor: Any, caplog: pytest.LogCaptureFixture
@@ -469,6 +478,9 @@ class FakeSlurm(InProcessExecutor):
     def check(self) -> None:
         self.log.append("check")
 
+    def settle(self) -> list[Submission]:
+        return []
+
     def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
         for number, shard in enumerate(shards):
             if number == self.takes:
@@ -487,8 +499,8 @@ class TestRunOnSlurm:
     def slurm(self, monkeypatch: pytest.MonkeyPatch) -> type[FakeSlurm]:
         asked: list[Any] = []
         kind = type("Slurm", (FakeSlurm,), {"log": asked, "grace": 0.0})
-        monkeypatch.setattr(launch, "SlurmExecutor", kind)
-        monkeypatch.setattr(launch, "ask", lambda *command: asked.append(command))
+        monkeypatch.setattr(slurm_launch, "SlurmExecutor", kind)
+        monkeypatch.setattr(slurm_launch, "ask", lambda *command: asked.append(command))
         return kind
 
     def test_what_is_missing_is_submitted(

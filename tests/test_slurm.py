@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +18,7 @@ import pandas as pd
 import pytest
 import slurm_cluster
 from slurm_cluster import Cluster
+from slurm_runs import COMMAND, SLURM, run, standing, start, status, tasks, wait_until
 
 from dynsweep.store import METRICS, load_weights, read
 
@@ -28,8 +27,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(REASON is not None, reason=str(REASON)),
 ]
-COMMAND = [sys.executable, "-m", "dynsweep"]
-SLURM = "hydra/launcher=fused_slurm"
 # 60 runs of different lengths of period; 60,000 steps take 0.2 to 1 second of one core.
 GRID = ["loss.period=10,20,40,80,160,320", "loss.amplitude=1,20", "seed=range(0,5)"]
 # Two tasks on each node; one run after the other, so that there is something done at any time.
@@ -58,30 +55,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Pat
     return directory
 
 
-def start(cluster: Cluster, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "-m", *arguments],
-        env=cluster.env, text=True, cwd=cluster.root,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        # A shell's background jobs, such as this test run may be, ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-
-
-def run(cluster: Cluster, *arguments: str) -> tuple[int, str]:
-    """Exit status and output."""
-    process = start(cluster, *arguments)
-    text, _ = process.communicate(timeout=240)
-    return process.returncode, text
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def table(directory: Path) -> pd.DataFrame:
     frame = pd.read_csv(directory / "results.csv").set_index("id").sort_index()
     return frame.drop(columns=["seconds", "number"])
@@ -98,21 +71,6 @@ def assert_same(directory: Path, expected: Path) -> None:
         ours = load_weights(directory, other["weights"])[other["id"]]
         for name, value in load_weights(expected, entry["weights"])[entry["id"]].items():
             np.testing.assert_array_equal(ours[name], value)
-
-
-def tasks(directory: Path) -> list[dict[str, Any]]:
-    """The tasks of the last launch, as they were submitted; paths made absolute."""
-    last = max(directory.glob("tasks/*/tasks.json"))
-    found: list[dict[str, Any]] = json.loads(last.read_text())["tasks"]
-    paths = {"shard": last.parent, "log": directory}
-    return [task | {name: str(paths[name] / task[name]) for name in paths} for task in found]
-
-
-def status(task: dict[str, Any]) -> dict[str, Any]:
-    """What the task said last; nothing if it has not begun."""
-    path = Path(task["shard"]).with_suffix(".status.json")
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return found
 
 
 def recorded(directory: Path, task: dict[str, Any]) -> int:
@@ -249,6 +207,8 @@ def test_preemption_signal_saves_requeues_and_ends_with_the_same_result(
         (["hydra.launcher.cpus_per_task=64"], "node configuration is not available"),
         (["hydra.launcher.gpus_per_node=1"], "Invalid generic resource (gres)"),
         (["hydra.launcher.mem_gb=900"], "node configuration is not available"),
+        (["hydra.launcher.gpus_per_node=0", "hydra.launcher.gres=x"], "{gpus_per_node=0, gres=x}"),
+        (["+hydra.launcher.nodes=2"], "would train the same runs several times"),
         (["+hydra.launcher.additional_parameters.nodelist=n9"], "Invalid node name"),
         (["hydra.launcher.tasks=2", "hydra.launcher.runs_per_task=1"], "give one of them"),
     ],
@@ -256,8 +216,8 @@ def test_preemption_signal_saves_requeues_and_ends_with_the_same_result(
 def test_what_slurm_would_refuse_is_told_in_one_line(
     cluster: Cluster, tmp_path: Path, settings: list[str], told: str
 ) -> None:
-    before, started = cluster.queue(), time.monotonic()
-    code, text = run(cluster, SLURM, *GRID, "steps=1", *settings, f"hydra.sweep.dir={tmp_path}")
+    before, started, directory = cluster.queue(), time.monotonic(), tmp_path / "new" / "sweep"
+    code, text = run(cluster, SLURM, *GRID, "steps=1", *settings, f"hydra.sweep.dir={directory}")
     assert time.monotonic() - started < 20
     assert code == 2, text
     last = text.strip().splitlines()[-1]
@@ -265,7 +225,7 @@ def test_what_slurm_would_refuse_is_told_in_one_line(
     assert told in last
     assert "Traceback" not in text
     assert cluster.queue() == before
-    assert not (tmp_path / "tasks").exists()
+    assert not directory.parent.exists()
 
 
 def test_the_part_that_fits_is_submitted(cluster: Cluster, tmp_path: Path) -> None:
@@ -287,8 +247,9 @@ def test_the_part_that_fits_is_submitted(cluster: Cluster, tmp_path: Path) -> No
     )  # fmt: skip
     text = process.stdout + process.stderr
     assert process.returncode == 1
-    assert "5 of 6 tasks submitted: QOSMaxSubmitJobPerUserLimit" in text
-    assert "10 of 60 jobs failed" in text
+    assert "5 of 6 tasks submitted; 10 runs were not: QOSMaxSubmitJobPerUserLimit" in text
+    assert "10 of 60 jobs were not submitted: QOSMaxSubmitJobPerUserLimit; the same" in text
+    assert "jobs failed" not in text
     assert len(list(read(directory))) == 50
 
 
@@ -299,10 +260,11 @@ def test_detached_tasks_are_told_of_and_joined(
     code, text = run(cluster, *command, "hydra.launcher.detach=true")
     assert code == 0, text
     assert "--status" in text
+    assert not (tmp_path / "results.csv").exists()  # it returns at once
     pids = freeze(tmp_path, tasks(tmp_path))
-    standing = _status(cluster, tmp_path)
-    assert re.search(r"\d+ (running|pending)", standing), standing
-    assert "missing" not in standing
+    word = standing(cluster, tmp_path)
+    assert re.search(r"\d+ (running|pending)", word), word
+    assert "missing" not in word
     # The same command waits for them, and trains nothing twice.
     process = start(cluster, *command)
     assert process.stdout
@@ -317,13 +279,7 @@ def test_detached_tasks_are_told_of_and_joined(
     assert text, before
     assert len(list(tmp_path.glob("tasks/*"))) == 1
     assert_same(tmp_path, undisturbed(60_000))
-    assert _status(cluster, tmp_path).strip() == f"{tmp_path}: 60 completed"
-
-
-def _status(cluster: Cluster, directory: Path) -> str:
-    command = [sys.executable, "-m", "dynsweep.cli.aggregate_command", str(directory), "--status"]
-    done = subprocess.run(command, env=cluster.env, capture_output=True, text=True, check=True)
-    return done.stdout
+    assert standing(cluster, tmp_path).strip() == f"{tmp_path}: 60 completed"
 
 
 def test_interrupt_cancels_the_tasks(cluster: Cluster, tmp_path: Path) -> None:
@@ -337,9 +293,9 @@ def test_interrupt_cancels_the_tasks(cluster: Cluster, tmp_path: Path) -> None:
     assert "Asked for the end of Slurm job" in text
     assert "To go on from here" in text
     wait_until(lambda: all(cluster.queue()[t["job"]] == "CANCELLED" for t in found), 30)
-    standing = _status(cluster, tmp_path)
-    assert "60 missing" in standing
-    assert "cancelled" in standing
+    word = standing(cluster, tmp_path)
+    assert "60 missing" in word
+    assert "cancelled" in word
 
 
 def test_stock_launcher_works_too(

@@ -66,7 +66,7 @@ def main() -> None:
         # Hydra's word on options that exclude each other, such as -m and --cfg.
         status, report = BAD_SETTING, False
         message = f"dynsweep: error: {error}"
-    if report:
+    if report and not task.detached:  # detached, it returns at once
         try:
             with task.signals.raising():
                 _report(task)

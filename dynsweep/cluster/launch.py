@@ -1,11 +1,13 @@
-"""One launch of a sweep: what is missing is cut into shards, which are submitted and followed."""
+"""One launch of a sweep: shards are submitted, and followed; on this machine, to begin with."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from dynsweep.cluster.balance import balanced, shard_count
+from dynsweep.cluster.balance import balanced
 from dynsweep.cluster.monitor import GONE, Executor, Monitor
 from dynsweep.cluster.shards import (
     Shard,
@@ -15,18 +17,16 @@ from dynsweep.cluster.shards import (
     write_shards,
     write_submissions,
 )
-from dynsweep.cluster.slurm import SlurmExecutor, arrays, ask
 from dynsweep.cluster.worker import LocalExecutor, worker_count
 from dynsweep.config import Run
-from dynsweep.config.launchers import SlurmConf, slurm_conf
-from dynsweep.errors import ConfigError, RunFailed, SlurmError
+from dynsweep.errors import ConfigError, NotSubmitted, RunFailed, SlurmError
+from dynsweep.store import Damaged
+from dynsweep.store.damage import left_out
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.runner import run_sweep
 
 log = logging.getLogger(__name__)
-
-STATUS = "How they are: dynsweep-aggregate %s --status"
 
 
 def run_here(
@@ -56,71 +56,14 @@ def run_here(
         executor.close()
 
 
-def run_on_slurm(
-    runs: Sequence[Run], directory: str | Path, settings: Mapping[str, Any]
-) -> list[Any]:
-    """As :func:`dynsweep.sweep.runner.run_sweep`, in tasks of Slurm.
-
-    ``settings`` are the launcher's, by name, see :class:`SlurmConf`. Runs that detached tasks are
-    still to train have the result ``None``.
-
-    Raises:
-        ConfigError: Slurm would not take such tasks; none was submitted.
-        SlurmError: Slurm does not answer; none was submitted.
-    """
-    conf = slurm_conf(settings)
-    executor = SlurmExecutor(conf)
-    outcomes = Outcomes(runs, directory)
-    launch = Launch(outcomes, executor)
-    if outcomes.missing():
-        launch.join_earlier()
-    todo = outcomes.missing()
-    held = len(set(outcomes.identities)) - len(todo)
-    if held:
-        log.info("%d of %d runs are in %s already", held, len(runs), directory)
-    fresh = [runs[place] for place in todo if outcomes.identities[place] not in launch.shards]
-    if len(fresh) < len(todo):
-        joined, count = len(todo) - len(fresh), len(launch.submissions)
-        log.info("%d runs are in %d tasks of an earlier launch", joined, count)
-    try:
-        if fresh:
-            executor.check()
-            count = shard_count(fresh, conf)
-            tasks = launch.submit(balanced(fresh, count, conf.runs_per_task))
-            sizes, jobs = [task.runs for task in tasks], arrays(task.job for task in tasks)
-            text = "%d runs in %d tasks of up to %d runs; Slurm job %s"
-            log.info(text, sum(sizes), len(tasks), max(sizes), ", ".join(jobs))
-        if conf.detach:
-            log.info(f"Left to themselves. {STATUS}", directory)
-            return outcomes.results()
-        return launch.follow(conf.stall_minutes)
-    except KeyboardInterrupt:
-        _interrupted(launch, conf)
-        raise
-
-
-def _interrupted(launch: "Launch", conf: SlurmConf) -> None:
-    if not launch.submissions:
-        return
-    if conf.on_interrupt == "detach":
-        log.warning(f"The tasks go on. {STATUS}", launch.outcomes.directory)
-        return
-    jobs = arrays(task.job for task in launch.submissions)
-    try:
-        ask("scancel", *jobs)
-        log.warning("Asked for the end of Slurm job %s", ", ".join(jobs))
-    except SlurmError as error:
-        text = "The tasks go on, as they could not be cancelled (%s); to end them: scancel %s"
-        log.error(text, error, " ".join(jobs))
-
-
 class Launch:
     """Workers for the runs that a sweep misses.
 
     Attributes:
-        submissions: the tasks that train them.
+        submissions: the tasks that train them, and have not been seen to end.
         shards: which shard a run is in, by its identity.
         reasons: why runs of a shard may have left no record.
+        unsent: why a shard was not submitted.
     """
 
     def __init__(self, outcomes: Outcomes, executor: Executor) -> None:
@@ -128,6 +71,10 @@ class Launch:
         self.submissions: list[Submission] = []
         self.shards: dict[str, Path] = {}
         self.reasons: dict[Path, str] = {}
+        self.unsent: dict[Path, str] = {}
+        self._earlier: set[Path] = set()  # shards of the tasks of earlier launches
+        self._folder = Path()  # of the shards that are being submitted, and their tasks so far
+        self._tasks: list[Submission] = []
 
     def join_earlier(self) -> None:
         """Take over the tasks of earlier launches that run, or will.
@@ -142,44 +89,88 @@ class Launch:
         self.outcomes.refresh()
         missing = {self.outcomes.identities[position] for position in self.outcomes.missing()}
         for task in listed:
-            if states.get(task.job, GONE).alive:
+            if not states.get(task.job, GONE).alive:
+                continue
+            try:
                 runs = Shard.read(task.shard).identities() & missing
-                if runs:
-                    self.submissions.append(task)
-                    self.shards |= dict.fromkeys(runs, task.shard)
+            except Damaged as damaged:
+                left_out(damaged, f"task {task.job}, which trains its runs, is not waited for")
+                continue
+            if runs:
+                self.submissions.append(task)
+                self.shards |= dict.fromkeys(runs, task.shard)
+        self._earlier = {task.shard for task in self.submissions}
 
     def submit(self, parts: Sequence[Sequence[Run]]) -> list[Submission]:
         """Submit a shard for each part; raise :class:`ConfigError` if none could be."""
-        folder = new_launch(self.outcomes.directory)
-        shards = write_shards(folder, parts)
+        return [task for tasks in self.submitting(parts) for task in tasks]
+
+    def submitting(self, parts: Sequence[Sequence[Run]]) -> Iterator[list[Submission]]:
+        """As ``submit``: tasks as they come, and nothing while that takes time."""
+        self._folder, self._tasks = new_launch(self.outcomes.directory), []
+        shards = write_shards(self._folder, parts)
         for shard in shards:
             self.shards |= dict.fromkeys(shard.identities(), shard.path)
-        submitted: list[Submission] = []
         try:
-            for some in self.executor.submit(shards):
-                submitted += some
-                self.submissions += some
-                write_submissions(folder, submitted)
+            for tasks in self.executor.submit(shards):
+                self.note(tasks)
+                yield tasks
         except SlurmError as error:
-            if not submitted:
-                text = f"nothing was submitted: {error}"
-                raise ConfigError("hydra/launcher", "fused_slurm", text) from None
-            log.error("%d of %d tasks submitted: %s", len(submitted), len(shards), error)
-            left = {shard.path for shard in shards} - {task.shard for task in submitted}
-            self.reasons |= dict.fromkeys(left, f"its task was not submitted: {error}")
-        return submitted
+            left = [shard for shard in shards if shard.path not in {t.shard for t in self._tasks}]
+            self.unsent |= dict.fromkeys((shard.path for shard in left), str(error))
+            if not self._tasks:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                with suppress(OSError):
+                    self._folder.parent.rmdir()
+                if not self.submissions:
+                    text = f"nothing was submitted: {error}"
+                    raise ConfigError("hydra/launcher", "fused_slurm", text) from None
+            runs = sum(len(shard.runs) for shard in left)
+            text = "%d of %d tasks submitted; %d runs were not: %s"
+            log.error(text, len(self._tasks), len(shards), runs, error)
 
-    def follow(self, stall_minutes: float = float("inf")) -> list[Any]:
+    def note(self, tasks: Sequence[Submission]) -> None:
+        """Tasks were submitted."""
+        if new := [task for task in tasks if task not in self._tasks]:
+            self._tasks += new
+            self.submissions += new
+            write_submissions(self._folder, self._tasks)
+
+    def follow(
+        self,
+        stall_minutes: float = float("inf"),
+        coming: Iterable[list[Submission]] = (),
+        runs: int = 0,
+    ) -> list[Any]:
         """What became of each run of the grid, :class:`RunFailed` where it left no record; returns
-        when all tasks have ended."""
-        if self.submissions:
-            monitor = Monitor(self.submissions, self.executor, stall_minutes)
-            monitor.run()
+        when all tasks have ended, those that are ``coming`` with so many ``runs`` too."""
+        monitor = Monitor(self.submissions, self.executor, stall_minutes)
+        monitor.run(coming=coming, runs=runs)
+        if monitor.followed:
+            self.submissions = []
             self.reasons |= monitor.reasons
             self.outcomes.refresh()
+        return self.results()
+
+    def results(self, detached: bool = False) -> list[Any]:
+        """Of each run of the grid; ``None`` where a ``detached`` task is to train it."""
         results = self.outcomes.results()
         for position, identity in enumerate(self.outcomes.identities):
             if results[position] is None:
-                reason = self.reasons.get(self.shards[identity], "left no record")
-                results[position] = RunFailed(reason)
+                shard = self.shards[identity]
+                if shard in self.unsent:
+                    results[position] = NotSubmitted(self.unsent[shard])
+                elif not detached:
+                    results[position] = RunFailed(self.reasons.get(shard, "left no record"))
         return results
+
+    def left_by_earlier(self) -> list[Run]:
+        """Runs without a record that were in tasks of earlier launches; equal ones once."""
+        results = self.outcomes.results()
+        left: dict[str, Run] = {}
+        for run, identity, result in zip(
+            self.outcomes.runs, self.outcomes.identities, results, strict=True
+        ):
+            if result is None and self.shards[identity] in self._earlier:
+                left.setdefault(identity, run)
+        return list(left.values())

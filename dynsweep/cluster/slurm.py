@@ -1,91 +1,27 @@
-"""Shards become tasks of Slurm, through submitit; and what Slurm's own commands say of them.
+"""Shards become tasks of Slurm, with submitit's scripts, restarts and logs.
 
-submitit asks ``sacct``, which needs an accounting database; ``squeue`` answers on every cluster,
-and at once. It remembers a task that ended for some minutes (``MinJobAge``): it must be asked
-more often than that.
-
-Of submitit's private names one is used (``setup.cfg`` keeps to the versions that have it):
-``SlurmExecutor._make_submission_file_text``, for the script of a task, so that
+Arrays are submitted as submitit does it, see :mod:`dynsweep.cluster.sbatch`: its own executor
+waits for sbatch in silence. Of its private names one is used (``setup.cfg`` keeps to the versions
+that have it): ``SlurmExecutor._make_submission_file_text``, for the script of a task, so that
 ``sbatch --test-only`` can say what Slurm would refuse before anything is submitted.
 """
 
-import contextlib
-import io
 import re
-import subprocess
-from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dynsweep.cluster.monitor import TaskState
+from dynsweep.cluster.commands import Unreachable, ask, states
+from dynsweep.cluster.sbatch import Sbatch
 from dynsweep.cluster.shards import Shard, Submission
 from dynsweep.config.launchers import PREFIX, SIZES, SlurmConf
 from dynsweep.errors import ConfigError, SlurmError
-
-WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"}
-RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
-ENDINGS = {
-    "CANCELLED": "was cancelled",
-    "TIMEOUT": "ran out of time",
-    "DEADLINE": "ran out of time",
-    "OUT_OF_MEMORY": "ran out of memory",
-    "NODE_FAIL": "lost its node",
-    "BOOT_FAIL": "lost its node",
-    "PREEMPTED": "was preempted",
-    "FAILED": "died",
-    "COMPLETED": "ended early",
-}
 
 # Settings that are not sbatch's, and sbatch's that have another name.
 OURS = {*SIZES, "_target_", "detach", "on_interrupt", "stall_minutes"}
 OURS |= {"submitit_folder", "max_num_timeout"}
 NAMES = {"timeout_min": "time", "name": "job_name", "mem_gb": "mem"}
-
-
-def ask(*command: str, input: str | None = None) -> str:
-    """What a command of Slurm prints; :class:`SlurmError` if there is none, or no answer."""
-    try:
-        done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60)
-    except FileNotFoundError:
-        raise SlurmError(f"{command[0]}: not found; is this machine part of a cluster?") from None
-    except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]}: no answer in a minute") from None
-    if done.returncode:
-        raise SlurmError(f"{command[0]}: {words(done.stderr)}")
-    return done.stdout
-
-
-def words(text: str) -> str:
-    """What a command said on its error stream, without its names and repetitions."""
-    noise = r"^(\w+: )?(error: )?(Batch job submission failed: |allocation failure: )?"
-    lines = [re.sub(noise, "", line).strip() for line in text.splitlines()]
-    return "; ".join(dict.fromkeys(filter(None, lines))) or "no reason given"
-
-
-def states(jobs: Iterable[str]) -> dict[str, TaskState]:
-    """State by id of the tasks of these jobs; what Slurm has forgotten is absent."""
-    command = ["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r"]
-    try:
-        text = ask(*command, "-j", ",".join(arrays(jobs)))
-    except SlurmError as error:
-        if "Invalid job id" not in str(error):
-            raise
-        # Slurm has forgotten one of them, and then tells of none.
-        text = ask(*command, "--me")
-    rows = [line.split("|") for line in text.splitlines()]
-    return {row[0]: _task_state(row[1], row[2]) for row in rows if len(row) == 3}
-
-
-def _task_state(state: str, reason: str) -> TaskState:
-    if state not in WAITING | RUNNING:
-        return TaskState(ENDINGS.get(state, state.lower()), alive=False)
-    waits_for = f" ({reason})" if state == "PENDING" and reason != "None" else ""
-    return TaskState(state.lower() + waits_for, alive=True)
-
-
-def arrays(jobs: Iterable[str]) -> list[str]:
-    """The jobs of which these are tasks: ``12_3`` is one of job ``12``."""
-    return sorted({job.partition("_")[0] for job in jobs})
 
 
 class SlurmExecutor:
@@ -115,13 +51,16 @@ class SlurmExecutor:
         if conf.mem_gb is not None:
             parameters["mem"] = f"{conf.mem_gb}GB"
         self._executor.update_parameters(nodes=1, ntasks_per_node=1, **parameters)
+        self._last: Sbatch | None = None
 
     def check(self) -> None:
-        """Raise :class:`ConfigError` if Slurm would refuse such tasks."""
-        script = self._executor._make_submission_file_text("true", "check")
+        """Raise :class:`ConfigError` if Slurm would refuse such tasks, :class:`SlurmError` if it
+        does not answer."""
         try:
-            ask("sbatch", "--test-only", input=script)
+            ask("sbatch", "--test-only", input=self._script(1))
             return
+        except Unreachable:
+            raise
         except SlurmError as error:
             reason = str(error).removeprefix("sbatch: ")
         partition, known = self.conf.partition, set(ask("sinfo", "-h", "-o", "%R").split())
@@ -134,24 +73,30 @@ class SlurmExecutor:
         raise ConfigError("hydra.launcher", f"{{{', '.join(asked)}}}", allowed)
 
     def submit(self, shards: Sequence[Shard]) -> Iterator[list[Submission]]:
-        """Array by array; raise :class:`SlurmError` where Slurm takes no more."""
-        from dynsweep.cluster.worker import Worker
-
+        """Array by array, and nothing in between while sbatch is at work on one; raise
+        :class:`SlurmError` where Slurm takes no more."""
         limit = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"))
         size = int(limit[1]) if limit else 1001
         pieces = [shards[start : start + size] for start in range(0, len(shards), size)]
         # Several arrays run side by side: each gets its part of the tasks at a time.
         at_once = max(1, self.conf.array_parallelism // len(pieces))
         self._executor.update_parameters(array_parallelism=at_once)
-        log = attrgetter("paths.stdout" if self.conf.stderr_to_stdout else "paths.stderr")
         for piece in pieces:
-            try:
-                # submitit prints sbatch's words besides raising them.
-                with contextlib.redirect_stderr(io.StringIO()), self._executor.batch():
-                    jobs = [self._executor.submit(Worker(shard.path)) for shard in piece]
-            except Exception as error:
-                raise SlurmError(words(str(error))) from error
-            yield [
-                Submission(shard.path, job.job_id, log(job), len(shard.runs), "slurm")
-                for shard, job in zip(piece, jobs, strict=True)
-            ]
+            self._last = Sbatch(self._executor.folder, self._script(len(piece)), piece, self.conf)
+            while (tasks := self._last.taken()) is None:
+                yield []
+            yield tasks
+
+    def settle(self) -> list[Submission]:
+        """No more is to be submitted: the tasks of the array that was on its way, if Slurm has
+        them after all."""
+        return self._last.end() if self._last else []
+
+    def _script(self, tasks: int) -> str:
+        """What sbatch is given for so many tasks."""
+        parameters = self._executor.parameters
+        parameters["map_count"] = tasks if tasks > 1 else None
+        folder = shlex.quote(str(self._executor.folder))
+        command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {folder}"
+        text: str = self._executor._make_submission_file_text(command, "")
+        return text

@@ -6,12 +6,13 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from dynsweep.cluster.commands import states
 from dynsweep.cluster.monitor import GONE, TaskState
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, read_submissions
-from dynsweep.cluster.slurm import states
 from dynsweep.config.labels import duration
 from dynsweep.errors import SlurmError
-from dynsweep.store import FAILED, FINISHED, latest
+from dynsweep.store import FAILED, FINISHED, Damaged, latest
+from dynsweep.store.damage import left_out
 
 MOST_TASKS = 30  # listed one by one
 SILENT_SECONDS = 60.0  # a process of this machine is not asked: if it says nothing, it is gone
@@ -74,7 +75,11 @@ def _unfinished(directory: Path, recorded: Set[str]) -> tuple[list[_Unfinished],
             state = TaskState(status.state, alive=status.state != "failed")
             if submission.scheduler == "local" and time.time() - status.updated > SILENT_SECONDS:
                 state = GONE
-        left = Shard.read(submission.shard).identities() - recorded
+        try:
+            left = Shard.read(submission.shard).identities() - recorded
+        except Damaged as damaged:
+            left_out(damaged, "the runs of this task are not counted")
+            continue
         if left:
             unfinished.append(_Unfinished(submission, status, left, state))
     asked = [task for task in unfinished if task.submission.scheduler == "slurm"]

@@ -9,6 +9,17 @@ from dynsweep.settings import check, setting
 
 PREFIX = "hydra.launcher."
 SIZES = ("tasks", "runs_per_task", "minutes_per_task")
+# Options of sbatch that would start a task several times, or that say what a setting says; and
+# what to give instead.
+OTHERWISE = {
+    **dict.fromkeys(("time", "t"), "timeout_min"),
+    "signal": "signal_delay_s",
+    **dict.fromkeys(("output", "o", "error", "e"), "submitit_folder"),
+    **dict.fromkeys(("array", "a"), "tasks"),
+    **dict.fromkeys(("nodes", "N", "ntasks", "n", "tasks_per_node"), "tasks"),
+    **{f"ntasks_per_{one}": "tasks" for one in ("node", "core", "socket", "gpu")},
+}
+RANKS = "would train the same runs several times; more tasks: hydra.launcher.tasks"
 
 
 @dataclass
@@ -82,6 +93,17 @@ class SlurmConf:
             (first, held), (second, value) = given[:2]
             allowed = f"excludes {PREFIX}{first}={held}; give one of them"
             raise ConfigError(PREFIX + second, value, allowed)
+        if 60 * self.timeout_min <= self.signal_delay_s:
+            allowed = (
+                f"these minutes must be longer than {PREFIX}signal_delay_s={self.signal_delay_s} "
+                "seconds, which a task has to save its state"
+            )
+            raise ConfigError(f"{PREFIX}timeout_min", self.timeout_min, allowed)
+        for name, value in self.additional_parameters.items():
+            if instead := OTHERWISE.get(name.replace("-", "_")):
+                several = instead == "tasks"
+                allowed = RANKS if several else f"give {PREFIX}{instead} instead"
+                raise ConfigError(f"{PREFIX}additional_parameters.{name}", value, allowed)
 
 
 def slurm_conf(settings: Mapping[str, Any]) -> SlurmConf:
@@ -92,6 +114,8 @@ def slurm_conf(settings: Mapping[str, Any]) -> SlurmConf:
     """
     names = [one.name for one in fields(SlurmConf)]
     for name, value in settings.items():
+        if name not in names and OTHERWISE.get(name) == "tasks":
+            raise ConfigError(PREFIX + name, value, RANKS)
         if name not in names:
             raise ConfigError(PREFIX + name, value, no_such(name, names[1:]))
     conf = SlurmConf(**settings)

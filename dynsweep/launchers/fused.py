@@ -9,6 +9,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import Run
+from dynsweep.config.launchers import slurm_conf
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.compose import Composer, hydra_config, without_hydra
 from dynsweep.launchers.multirun import make_sweep
@@ -95,10 +96,13 @@ class FusedSlurmLauncher(FusedLauncher):
         if not isinstance(given["task_function"], Task):
             allowed = "shares the runs of dynsweep; for another app take submitit_slurm"
             raise ConfigError("hydra/launcher", "fused_slurm", allowed)
+        slurm_conf(self.settings)  # what is wrong here is told before anything is made
         super().setup(**given)
 
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
-        from dynsweep.cluster.launch import run_on_slurm
+        from dynsweep.cluster.slurm_launch import run_on_slurm
 
         with self.task_function.signals.raising():
-            return run_on_slurm(runs, directory, self.settings)
+            results = run_on_slurm(runs, directory, self.settings)
+        self.task_function.detached = None in results
+        return results

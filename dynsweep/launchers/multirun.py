@@ -1,12 +1,14 @@
 """The directory of a multirun, and Hydra's record of its command in there."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config.secrets import hidden
-from dynsweep.errors import ConfigError, StorageError
+from dynsweep.errors import ConfigError, SlurmError, StorageError
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import make_folder, write_checked
 
@@ -31,3 +33,18 @@ def write_multirun(config: DictConfig, directory: Path) -> None:
     except StorageError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
+
+
+@contextmanager
+def no_trace_of_refusals(directory: Path) -> Iterator[None]:
+    """Where a command is refused, folders that it made and that hold nothing else go again."""
+    new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    try:
+        yield
+    except (ConfigError, SlurmError):
+        with suppress(OSError):  # something else is in there
+            if new and [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
+                (directory / "multirun.yaml").unlink()
+            for folder in new:
+                folder.rmdir()
+        raise

@@ -14,10 +14,10 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
 from dynsweep.config import flatten
-from dynsweep.errors import ConfigError, SweepFailed
+from dynsweep.errors import ConfigError, NotSubmitted, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
-from dynsweep.launchers.multirun import make_sweep, write_multirun
+from dynsweep.launchers.multirun import make_sweep, no_trace_of_refusals, write_multirun
 from dynsweep.launchers.private import basic_sweeper
 from dynsweep.sweep.task import Task
 
@@ -60,26 +60,39 @@ class FusedSweeper(Sweeper):
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)
         directory = Path(config.hydra.sweep.dir)
-        make_sweep(directory)
-        write_multirun(config, directory)
-        self.task.starts(directory)  # also where a stock launcher trains in other processes
         returns: list[Sequence[JobReturn]] = []
-        launch = launcher.launch_runs if fused else launcher.launch
-        for first in range(0, len(jobs), size):
-            part = slice(first, first + size)
-            returns.append(launch(runs[part]) if fused else launch(jobs[part], first))
+        with no_trace_of_refusals(directory):
+            make_sweep(directory)
+            write_multirun(config, directory)
+            self.task.starts(directory)  # also where a stock launcher trains in other processes
+            launch = launcher.launch_runs if fused else launcher.launch
+            for first in range(0, len(jobs), size):
+                part = slice(first, first + size)
+                returns.append(launch(runs[part]) if fused else launch(jobs[part], first))
         _raise_failures(list(itertools.chain(*returns)))
         return returns
 
 
 def _raise_failures(jobs: Sequence[JobReturn]) -> None:
-    failed = [job for job in jobs if job.status is not JobStatus.COMPLETED]
+    unfinished = [job for job in jobs if job.status is not JobStatus.COMPLETED]
+    waiting = [job for job in unfinished if isinstance(job._return_value, NotSubmitted)]
+    failed = [job for job in unfinished if not isinstance(job._return_value, NotSubmitted)]
+    words, error = [], None
     if failed:
         error = failed[0]._return_value
         text = " ".join(f"{type(error).__name__}: {error}".split())
         point = " ".join(failed[0].overrides or ["no overrides"])
-        words = f"{len(failed)} of {len(jobs)} jobs failed; the first ({point}): {text}"
-        raise SweepFailed(words) from (error if isinstance(error, BaseException) else None)
+        words.append(f"{len(failed)} of {len(jobs)} jobs failed; the first ({point}): {text}")
+    if waiting:
+        reason = waiting[0]._return_value.reason
+        words.append(
+            f"{len(waiting)} of {len(jobs)} jobs were not submitted: {reason}; "
+            "the same command submits them"
+        )
+    if words:
+        raise SweepFailed("; ".join(words)) from (
+            error if isinstance(error, BaseException) else None
+        )
 
 
 def _axis(name: str, value: Any) -> str:

@@ -39,6 +39,13 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
+    def expect(self, runs: int) -> None:
+        """Their number is another than was thought."""
+        self.runs = runs
+        if self._bar is not None:
+            self._bar.total = runs
+            self._bar.refresh()
+
     def advance(self, runs: float) -> None:
         """``runs`` more are done; a fraction where a batch is under way."""
         self.done += runs

@@ -37,6 +37,7 @@ class Task:
         directories: where this process recorded runs, or had others record them.
         multirun: whether they are sweep directories.
         report: whether their page is wanted.
+        detached: whether tasks of a cluster that nobody waits for have runs to train.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Task:
         self.directories: list[Path] = []
         self.multirun = False
         self.report = False
+        self.detached = False
 
     def __call__(self, cfg: DictConfig) -> Any:
         from dynsweep.sweep.runner import run_sweep
