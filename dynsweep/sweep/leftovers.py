@@ -3,11 +3,12 @@
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from dynsweep.store import SweepPaths
+from dynsweep.store import Damaged, SweepPaths
+from dynsweep.store.arrays import load_arrays
 from dynsweep.store.owners import at_work
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,17 @@ def remove_leftovers(directory: str | Path) -> None:
             removed += 1
     if removed:
         log.info("Removed %d files that killed processes left half done", removed)
+
+
+def remove_checkpoints(directory: str | Path, recorded: Container[str]) -> None:
+    """Remove those of batches whose runs were all ``recorded`` in others: by identity."""
+    folder = SweepPaths(directory).checkpoints
+    for path in folder.glob("*.npz"):
+        with suppress(OSError, Damaged):
+            if all(run in recorded for run in load_arrays(path, "runs")["runs"].tolist()):
+                path.unlink()
+    with suppress(OSError):  # there is none, or it has others
+        folder.rmdir()
 
 
 def _partial(paths: SweepPaths) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """What a sweep directory says of the runs of a grid, and which of them are to be trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,11 @@ class Outcomes:
                     held = self._records.get(identity)
                     if held is None or supersedes(record["status"], held["status"]):
                         self._records[identity] = record
+
+    @property
+    def recorded(self) -> Container[str]:
+        """Identities of all runs that the directory has a record of, of this grid or another."""
+        return self._records
 
     def add(self, position: int, record: Mapping[str, Any]) -> None:
         """Note what became of a run that was trained here; it is not tried again."""

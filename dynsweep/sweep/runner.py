@@ -29,7 +29,7 @@ from dynsweep.store import (
 )
 from dynsweep.store.provenance import hardware, software
 from dynsweep.sweep.claims import Claim, Claims
-from dynsweep.sweep.leftovers import remove_leftovers
+from dynsweep.sweep.leftovers import remove_checkpoints, remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.teams import Team, check
@@ -100,6 +100,7 @@ class _Sweep:
         try:
             with progress(len(todo)) as counter:
                 self._train_groups(groups, counter)
+            remove_checkpoints(directory, self.outcomes.recorded)
         finally:
             self.store.close()
 

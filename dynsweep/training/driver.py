@@ -62,6 +62,7 @@ class Checkpoint:
     def __init__(self, folder: Path, runs: Sequence[str], engine: str, minutes: float) -> None:
         key = hashlib.sha256(" ".join([engine, *runs]).encode()).hexdigest()[:16]
         self.path = folder / f"{key}.npz"
+        self.runs = runs
         self.seconds = 60 * minutes
         self.saved = time.monotonic()
 
@@ -70,6 +71,7 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, NDArray[Any]], trajectory: Trajectory) -> None:
         arrays: dict[str, Any] = {f"state/{name}": value for name, value in state.items()}
+        arrays["runs"] = np.array(self.runs)
         for name in trajectory.names:
             arrays[f"steps/{name}"], arrays[f"values/{name}"] = trajectory.column(name)
         make_folder(self.path.parent)
