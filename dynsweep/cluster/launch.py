@@ -40,6 +40,7 @@ def run_here(
     Their number is ``workers``; if that is not given, one for each GPU that the runs may use.
     One trains in this process.
     """
+    remove_leftovers(directory)
     count = worker_count(runs, workers)
     if count == 1:
         return run_sweep(runs, directory, stop=stop)
@@ -47,7 +48,6 @@ def run_here(
     launch = Launch(Outcomes(runs, directory), executor)
     try:
         if todo := launch.outcomes.missing():
-            remove_leftovers(directory)
             tasks = launch.submit(balanced([runs[position] for position in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 SILENT_SECONDS = 3600.0
 # As the store names files: ``.name.owner-random.partial``, ``label.time-owner-random-number.npz``.
 OWNER = r"([^.]+\.[0-9a-f]{6}-\d+)"
+MENTION = re.compile(rb'"(?:weights|snapshots|trajectory)":"([^"]+)"')
 PARTIAL = re.compile(rf"\.{OWNER}-[0-9a-f]+\.partial$")
 ATTACHED = re.compile(rf"\d{{8}}T\d+-{OWNER}-[0-9a-f]+-\d+\.(npz|csv\.gz)$")
 
@@ -57,24 +58,14 @@ def _unmentioned(paths: SweepPaths) -> list[Path]:
     """Weights and trajectories whose process ended before it wrote their records."""
     places = [paths.weights.glob("*.npz"), paths.snapshots.glob("*.npz")]
     files = [path for place in [*places, paths.trajectories.glob("*.csv.gz")] for path in place]
-    doubtful = [path for path in files if not _has(paths.runs, path.name)]
-    doubtful = [path for path in doubtful if not _at_work(ATTACHED.search(path.name), path)]
-    if doubtful:
-        try:
-            texts = [file.read_bytes() for file in paths.records()]
-        except OSError:
-            return []  # records that cannot be read may mention them
-        doubtful = [
-            path for path in doubtful if not any(path.name.encode() in text for text in texts)
-        ]
-    return doubtful
-
-
-def _has(runs: Path, file: str) -> bool:
-    """Whether the records of the file's own writer mention it: true of almost all."""
-    with suppress(OSError):
-        return file.encode() in (runs / f"{file.rpartition('-')[0]}.jsonl").read_bytes()
-    return False
+    files = [path for path in files if not _at_work(ATTACHED.search(path.name), path)]
+    mentioned: set[bytes] = set()
+    try:
+        for records in paths.records() if files else ():
+            mentioned.update(MENTION.findall(records.read_bytes()))
+    except OSError:
+        return []  # records that cannot be read may mention them
+    return [path for path in files if path.name.encode() not in mentioned]
 
 
 def _at_work(name: re.Match[str] | None, path: Path) -> bool:

@@ -29,7 +29,7 @@ from dynsweep.store import (
 )
 from dynsweep.store.provenance import hardware, software
 from dynsweep.sweep.claims import Claim, Claims
-from dynsweep.sweep.leftovers import remove_checkpoints, remove_leftovers
+from dynsweep.sweep.leftovers import remove_checkpoints
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.teams import Team, check
@@ -89,8 +89,6 @@ class _Sweep:
             log.info("%d of %d runs are in %s already", held, len(self.runs), directory)
         if not todo:
             return
-        if not self.outcomes.label:
-            remove_leftovers(directory)
         self.twins = twins(self.runs, todo)
         leaders = list(self.twins)
         groups = [

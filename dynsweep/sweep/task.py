@@ -12,6 +12,7 @@ from dynsweep.config import Run, typed
 from dynsweep.config.secrets import hidden
 from dynsweep.errors import DynsweepError, RunFailed
 from dynsweep.store.files import replacing
+from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.signals import SIGNALS
 
 
@@ -61,6 +62,8 @@ class Task:
             run.settings.check()
             self.starts(directory, multirun)
             _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
+            if not multirun:  # the jobs of a stock launcher are many, and have one directory
+                remove_leftovers(directory)
             with self.signals.patiently():
                 (result,) = run_sweep([run], directory, stop=self.signals.stop)
             if isinstance(result, Exception):
