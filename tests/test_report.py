@@ -157,7 +157,7 @@ def test_a_sweep_ends_with_the_page_unless_told_otherwise(
     assert done.returncode == 0, done.stderr
     assert "report.html" in done.stdout
     text = (tmp_path / "with" / "report.html").read_text()
-    assert "dynsweep hydra.sweep.dir=with loss.period=10,20 loss.amplitude=1,5 steps=5" in text
+    assert "dynsweep -m hydra.sweep.dir=with loss.period=10,20 loss.amplitude=1,5 steps=5" in text
     done = dynsweep(*grid, "hydra.sweep.dir=without", "report=false")
     assert done.returncode == 0
     assert not (tmp_path / "without" / "report.html").exists()

@@ -13,6 +13,7 @@ from dynsweep.cluster.monitor import TaskState
 from dynsweep.errors import SlurmError
 
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"}
+WAITING |= {"SPECIAL_EXIT"}
 RUNNING = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
 ENDINGS = {
     "CANCELLED": "was cancelled",

@@ -2,13 +2,14 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dynsweep.cluster.balance import balanced
-from dynsweep.cluster.monitor import GONE, Executor, Monitor
+from dynsweep.cluster.monitor import GONE, Executor, Monitor, TaskState
 from dynsweep.cluster.shards import (
     Shard,
     Submission,
@@ -27,6 +28,8 @@ from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.runner import run_sweep
 
 log = logging.getLogger(__name__)
+
+ENDING_SECONDS = 60.0  # that the end of a task may take
 
 
 def run_here(
@@ -80,12 +83,13 @@ class Launch:
         """Take over the tasks of earlier launches that run, or will.
 
         Records are read again once Slurm has been asked: what a task finishes in between is in
-        the one or in the other.
+        the one or in the other. A task that is ending may record its last runs, and leaves the
+        others: its end is waited for, if that does not take too long.
         """
         listed = [s for s in read_submissions(self.outcomes.directory) if s.scheduler == "slurm"]
         if not listed:
             return
-        states = self.executor.states([task.job for task in listed])
+        states = self._settled([task.job for task in listed])
         self.outcomes.refresh()
         missing = {self.outcomes.identities[position] for position in self.outcomes.missing()}
         for task in listed:
@@ -100,6 +104,19 @@ class Launch:
                 self.submissions.append(task)
                 self.shards |= dict.fromkeys(runs, task.shard)
         self._earlier = {task.shard for task in self.submissions}
+
+    def _settled(self, jobs: list[str]) -> dict[str, TaskState]:
+        """How tasks are, when none of them is ending any more."""
+        patience, told = time.monotonic() + ENDING_SECONDS, False
+        while True:
+            states = self.executor.states(jobs)
+            ending = [job for job in jobs if states.get(job, GONE).text == "completing"]
+            if not ending or time.monotonic() > patience:
+                return states
+            if not told:
+                told = True
+                log.info("Waiting for the end of %d tasks of an earlier launch", len(ending))
+            time.sleep(1)
 
     def submit(self, parts: Sequence[Sequence[Run]]) -> list[Submission]:
         """Submit a shard for each part; raise :class:`ConfigError` if none could be."""

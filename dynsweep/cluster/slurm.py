@@ -76,7 +76,7 @@ class SlurmExecutor:
         """Array by array, and nothing in between while sbatch is at work on one; raise
         :class:`SlurmError` where Slurm takes no more."""
         limit = re.search(r"MaxArraySize\s*=\s*(\d+)", ask("scontrol", "show", "config"))
-        size = int(limit[1]) if limit else 1001
+        size = max(1, int(limit[1])) if limit else 1001
         pieces = [shards[start : start + size] for start in range(0, len(shards), size)]
         # Several arrays run side by side: each gets its part of the tasks at a time.
         at_once = max(1, self.conf.array_parallelism // len(pieces))

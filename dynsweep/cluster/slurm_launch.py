@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def _submitted(
 
 
 def _interrupted(launch: Launch, executor: SlurmExecutor, conf: SlurmConf) -> None:
-    launch.note(executor.settle())
+    with suppress(KeyboardInterrupt):  # once more: what is known must do
+        launch.note(executor.settle())
     if not launch.submissions:
         return
     if conf.on_interrupt == "detach":
@@ -102,6 +104,7 @@ def _interrupted(launch: Launch, executor: SlurmExecutor, conf: SlurmConf) -> No
     try:
         ask("scancel", *jobs)
         log.warning("Asked for the end of Slurm job %s", ", ".join(jobs))
-    except SlurmError as error:
+    except (SlurmError, KeyboardInterrupt) as error:
+        reason = error if isinstance(error, SlurmError) else "interrupted again"
         text = "The tasks go on, as they could not be cancelled (%s); to end them: scancel %s"
-        log.error(text, error, " ".join(jobs))
+        log.error(text, reason, " ".join(jobs))

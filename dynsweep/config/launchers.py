@@ -100,7 +100,10 @@ class SlurmConf:
             )
             raise ConfigError(f"{PREFIX}timeout_min", self.timeout_min, allowed)
         for name, value in self.additional_parameters.items():
-            if instead := OTHERWISE.get(name.replace("-", "_")):
+            option = name.replace("-", "_")
+            # sbatch takes the beginning of a name for the name.
+            longer = (known for known in OTHERWISE if len(option) > 1 and known.startswith(option))
+            if instead := OTHERWISE.get(option, OTHERWISE.get(next(longer, ""))):
                 several = instead == "tasks"
                 allowed = RANKS if several else f"give {PREFIX}{instead} instead"
                 raise ConfigError(f"{PREFIX}additional_parameters.{name}", value, allowed)

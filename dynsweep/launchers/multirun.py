@@ -37,14 +37,19 @@ def write_multirun(config: DictConfig, directory: Path) -> None:
 
 @contextmanager
 def no_trace_of_refusals(directory: Path) -> Iterator[None]:
-    """Where a command is refused, folders that it made and that hold nothing else go again."""
+    """Where a command is refused, folders that it made and that hold nothing else go again, and
+    the record of the command before comes back."""
     new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+    file = SweepPaths(directory).multirun
+    before = file.read_bytes() if file.is_file() else None
     try:
         yield
     except (ConfigError, SlurmError):
         with suppress(OSError):  # something else is in there
-            if new and [path.name for path in directory.iterdir()] == ["multirun.yaml"]:
-                (directory / "multirun.yaml").unlink()
+            if before is not None:
+                file.write_bytes(before)
+            elif [path.name for path in directory.iterdir()] == [file.name]:
+                file.unlink()
             for folder in new:
                 folder.rmdir()
         raise

@@ -14,6 +14,7 @@ from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
 from dynsweep.config import flatten
+from dynsweep.config.intent import meant_all
 from dynsweep.errors import ConfigError, NotSubmitted, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
@@ -51,11 +52,15 @@ class FusedSweeper(Sweeper):
             if one.is_discrete_sweep() and not list(one.sweep_string_iterator()):
                 text = str(one.input_line).partition("=")[2]
                 raise ConfigError(one.get_key_element(), text, NO_POINTS)
+            if one.get_key_element() == "+sweep" and one.is_sweep_override():
+                text = str(one.input_line).partition("=")[2]
+                allowed = "one preset at a time: a preset has a grid of its own"
+                raise ConfigError("+sweep", text, allowed)
         (jobs,) = basic.split_arguments(overrides, None)
         size = basic.max_batch_size or len(jobs)
         fused = isinstance(launcher, FusedLauncher)
         composer = launcher.composer if fused else Composer(loader, config)
-        runs = [composer.run(number, job) for number, job in enumerate(jobs)]
+        runs = meant_all([composer.run(number, job) for number, job in enumerate(jobs)])
         # Stock launchers cannot be asked; one for Slurm has it in its name.
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)

@@ -115,7 +115,11 @@ def _commands(directories: Sequence[str | Path]) -> list[str]:
             left_out(error, "the command line on the report page")
             continue
         kept = [word for word in without_secrets(words) if not word.startswith("hydra.mode=")]
-        commands.append(shlex.join(["dynsweep", *kept]))
+        multirun = ["-m"] * ("hydra.mode=MULTIRUN" in words)
+        setting = "hydra.sweep.dir" if path.name == "multirun.yaml" else "hydra.run.dir"
+        if not any(word.startswith(f"{setting}=") for word in kept):
+            kept.append(f"{setting}={directory}")
+        commands.append(shlex.join(["dynsweep", *multirun, *kept]))
     return commands
 
 

@@ -84,9 +84,12 @@ class _Sweep:
 
     def train_missing(self, progress: Callable[[int], Progress]) -> None:
         todo = self.outcomes.missing()
-        held, directory = len(self.runs) - len(todo), self.outcomes.directory
-        if held:
-            log.info("%d of %d runs are in %s already", held, len(self.runs), directory)
+        distinct, directory = len(set(self.outcomes.identities)), self.outcomes.directory
+        if distinct < len(self.runs):
+            text = "%d of %d jobs are the same run as another: they differ in nothing, or only in "
+            log.info(text + "where a run is computed", len(self.runs) - distinct, len(self.runs))
+        if len(todo) < distinct:
+            log.info("%d of %d runs are in %s already", distinct - len(todo), distinct, directory)
         if not todo:
             return
         self.twins = twins(self.runs, todo)

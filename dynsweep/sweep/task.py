@@ -9,6 +9,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import Run, typed
+from dynsweep.config.intent import meant
 from dynsweep.config.secrets import hidden
 from dynsweep.errors import DynsweepError, RunFailed
 from dynsweep.store.files import replacing
@@ -51,6 +52,7 @@ class Task:
 
     def __call__(self, cfg: DictConfig) -> Any:
         from dynsweep.sweep.runner import run_sweep
+        from dynsweep.sweep.teams import warn
 
         hydra = HydraConfig.get()
         multirun = hydra.mode == RunMode.MULTIRUN
@@ -58,12 +60,14 @@ class Task:
         directory = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
         number = hydra.job.num if multirun else 0
         try:
-            run = Run(number, list(hydra.overrides.task), typed(cfg))
+            both = multirun  # a sweep was checked as a whole
+            run = meant(Run(number, list(hydra.overrides.task), typed(cfg)), both)
             run.settings.check()
             self.starts(directory, multirun)
             _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
             if not multirun:  # the jobs of a stock launcher are many, and have one directory
                 remove_leftovers(directory)
+                warn([run])
             with self.signals.patiently():
                 (result,) = run_sweep([run], directory, stop=self.signals.stop)
             if isinstance(result, Exception):
@@ -76,9 +80,10 @@ class Task:
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
         """See :func:`dynsweep.sweep.teams.check`; ``runs`` are the whole grid."""
-        from dynsweep.sweep.teams import check
+        from dynsweep.sweep.teams import check, warn
 
         check(runs, here)
+        warn(runs)
         self.runs = runs
         self.report = any(run.settings.report for run in runs)
 

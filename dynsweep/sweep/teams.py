@@ -33,6 +33,19 @@ def check(runs: Sequence[Run], here: bool = True) -> None:
             raise ConfigError("optimizer.batch_size", size, allowed)
 
 
+def warn(runs: Sequence[Run]) -> None:
+    """Tell of runs that are something else than they seem."""
+    if short := sum(_never_oscillates(run.settings) for run in runs):
+        text = "%d of %d runs have a period of at least their steps, and equal class weights over "
+        text += "the last period (loss.last_period_static): they train the static loss"
+        log.warning(text, short, len(runs))
+
+
+def _never_oscillates(run: RunConfig) -> bool:
+    loss = run.loss
+    return loss.amplitude != 1 and loss.last_period_static and loss.period >= total_steps(run)
+
+
 class Team:
     """Runs that one engine trains, in batches.
 
