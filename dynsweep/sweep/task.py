@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from dynsweep.config import Run, typed
 from dynsweep.config.intent import meant
 from dynsweep.config.secrets import hidden
-from dynsweep.errors import DynsweepError, RunFailed
+from dynsweep.errors import DynsweepError, RunFailed, StorageError
 from dynsweep.store.files import replacing
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.signals import SIGNALS
@@ -60,11 +60,12 @@ class Task:
         directory = Path(hydra.sweep.dir if multirun else hydra.runtime.output_dir)
         number = hydra.job.num if multirun else 0
         try:
+            # First of all: a setting may be refused.
+            _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
             both = multirun  # a sweep was checked as a whole
             run = meant(Run(number, list(hydra.overrides.task), typed(cfg)), both)
             run.settings.check()
             self.starts(directory, multirun)
-            _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
             if not multirun:  # the jobs of a stock launcher are many, and have one directory
                 remove_leftovers(directory)
                 warn([run])
@@ -76,7 +77,7 @@ class Task:
         except DynsweepError as error:
             if multirun:
                 raise
-            raise Stop(1 if isinstance(error, RunFailed) else 2, error) from None
+            raise Stop(1 if isinstance(error, RunFailed | StorageError) else 2, error) from None
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
         """See :func:`dynsweep.sweep.teams.check`; ``runs`` are the whole grid."""
