@@ -2,12 +2,14 @@
 
 A claim is a file ``DIR/claims/000017.json`` with the identities of the runs, made exclusively:
 every file system does that, NFS too, and there are no locks. To claim is to read all claims that
-there are and to make the next one: if another process has made it meanwhile, that is read too, and
-the choice made again. While a batch trains the file is touched; a claim that was not touched for
-long, or whose process on this machine is gone, is none.
+there are, to make the next one, and to read them again: if another process has made one for the
+same runs meanwhile, the own one is taken back, and the choice made again. While a batch trains its
+file is touched; a claim that was not touched for long, or whose process on this machine is gone,
+is none.
 """
 
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +25,7 @@ from dynsweep.store.sealed import read_json, seal
 BEAT_SECONDS = 5.0
 # Without a sign for so long a process of another machine is dead. (NFS tells of times late.)
 SILENT_SECONDS = 180.0
+AGAIN_SECONDS = 0.05  # most, before a claim is tried again
 WRITING_SECONDS = 2.0  # a claim that is younger may not be whole yet
 
 
@@ -39,24 +42,21 @@ class Claims:
 
     def __init__(self, directory: str | Path) -> None:
         self.folder = SweepPaths(directory).claims
-        self._known: dict[str, Claim | None] = {}  # a claim never changes
         self._own: Path | None = None
         self._begun = False  # from then on the sweep's folder must be there
 
     def others(self) -> list[Claim]:
         """Those of other processes that are at work; of the others they are removed."""
         files = self._files()
-        self._known = {name: claim for name, claim in self._known.items() if name in files}
         now = self._now() if files else 0.0
         found = []
-        for name, path in files.items():
+        for path in files.values():
             if path == self._own:
                 continue
             with suppress(OSError):
                 silent = now - path.stat().st_mtime
-                if self._known.get(name) is None:
-                    self._known[name] = _read(path, patient=silent < WRITING_SECONDS)
-                claim = self._known[name]
+                # Each time: a number may by now be that of another claim.
+                claim = _read(path, patient=silent < WRITING_SECONDS)
                 if at_work(claim.owner if claim else "", silent, SILENT_SECONDS):
                     found += [claim] if claim else []
                 else:
@@ -73,13 +73,19 @@ class Claims:
         Raises:
             StorageError: there is no room, or no permission.
         """
-        while True:
-            before = self._files()
-            positions, runs = choose(self.others())
-            number = 1 + max((int(name) for name in before if name.isdigit()), default=0)
-            if not positions or self._make(number, runs):
-                break
         try:
+            while True:
+                before = self._files()
+                positions, runs = choose(self.others())
+                number = 1 + max((int(name) for name in before if name.isdigit()), default=0)
+                if not positions:
+                    break
+                # Numbers begin anew when claims end, so that another process may have made one for
+                # the same runs under another number: it or this one sees that now.
+                if self._make(number, runs) and choose(self.others())[0] == positions:
+                    break
+                self._release()
+                time.sleep(random.uniform(0, AGAIN_SECONDS))
             with self._beating():
                 yield positions
         finally:
