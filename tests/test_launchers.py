@@ -229,7 +229,10 @@ class TestSweeper:
             (["seed=sort(3,1,2)"], [["seed=1"], ["seed=2"], ["seed=3"]]),
             (["loss=glob(*,exclude=s*)"], [["loss=dynamical"], ["loss=mse"]]),
             (["seed=1,2", "loss.period=3", "seed=5"], [["seed=5", "loss.period=3"]]),
-            (["++seed=1,2", "steps=2"], [["++seed=1", "steps=2"], ["++seed=2", "steps=2"]]),
+            (
+                ["++seed=1,2", "precision=float64"],
+                [["++seed=1", "precision=float64"], ["++seed=2", "precision=float64"]],
+            ),
             ([], [[]]),
         ],
     )  # fmt: skip

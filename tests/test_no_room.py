@@ -167,6 +167,7 @@ def test_commands_on_one_directory_share_its_runs(tmp_path: Path, dynsweep: Dyns
     assert table.loc[table["period"] == 10, "number"].min() == 40
 
 
+@SLOW
 def test_work_of_a_killed_command_is_taken_over(tmp_path: Path) -> None:
     """Its claim ends with it; what it left half done is removed."""
     words = [*SWEEP, "steps=60000", "engine.batch_size=30", "report=false"]

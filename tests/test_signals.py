@@ -15,7 +15,7 @@ from conftest import COMMAND, ENVIRONMENT
 
 from dynsweep.store import latest
 
-GRID = ["-m", "loss.period=10,20,40", "seed=range(0,20)", "engine.batch_size=20", "steps=150000"]
+GRID = ["-m", "loss.period=10,20,40", "seed=range(0,20)", "engine.batch_size=20", "steps=80000"]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -39,9 +39,12 @@ def write_multirun(config: DictConfig, directory: Path) -> None:
 def no_trace_of_refusals(directory: Path) -> Iterator[None]:
     """Where a command is refused, folders that it made and that hold nothing else go again, and
     the record of the command before comes back."""
-    new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
     file = SweepPaths(directory).multirun
-    before = file.read_bytes() if file.is_file() else None
+    try:
+        new = [folder for folder in (directory, *directory.parents) if not folder.exists()]
+        before = file.read_bytes() if file.is_file() else None
+    except OSError as error:  # such as a name that is too long
+        raise ConfigError("hydra.sweep.dir", directory, str(error.strerror)) from None
     try:
         yield
     except (ConfigError, SlurmError):
