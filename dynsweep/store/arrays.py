@@ -170,9 +170,14 @@ def load_arrays(path: Path, *needed: str) -> dict[str, NDArray[Any]]:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # of whatever kind damage makes NumPy and zipfile stumble over
         raise Damaged(path, error) from None
-    if not set(needed) <= arrays.keys():
+    # NumPy takes a member without a header of its own for plain bytes.
+    if not set(needed) <= arrays.keys() or not all(map(_is_array, arrays.values())):
         raise Damaged(path, "is damaged")
     return arrays
+
+
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def _check_axes(path: Path, arrays: Mapping[str, NDArray[Any]], *axes: int) -> None:

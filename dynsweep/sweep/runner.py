@@ -131,15 +131,16 @@ class _Sweep:
             self.outcomes.refresh(self.store.name)
             for leader in team.waiting:
                 missing = self.outcomes.missing(self.twins[leader])
-                progress.advance(len(self.twins[leader]) - len(missing))
-                self.twins[leader] = missing
+                if len(missing) < len(self.twins[leader]):
+                    progress.advance(len(self.twins[leader]) - len(missing))
+                    self.twins[leader] = missing
             team.waiting = [leader for leader in team.waiting if self.twins[leader]]
-            if others and not self._told:
+            taken = set[str]().union(*(claim.runs for claim in others))
+            free = [one for one in team.waiting if taken.isdisjoint(self._identities(one))]
+            if len(free) < len(team.waiting) and not self._told:
                 self._told = True
                 names = ", ".join(sorted({claim.owner for claim in others}))
                 log.info("Another process is at work here (%s): its runs are left to it", names)
-            taken = set[str]().union(*(claim.runs for claim in others))
-            free = [one for one in team.waiting if taken.isdisjoint(self._identities(one))]
             batch = free[: team.size]
             return batch, [identity for one in batch for identity in self._identities(one)]
 
