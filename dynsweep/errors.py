@@ -1,5 +1,6 @@
 """Errors with a text for the user, each of one line."""
 
+import errno
 import os
 from collections.abc import Iterable
 
@@ -36,12 +37,12 @@ class StorageError(DynsweepError):
     """Something could not be written; its text names the file, and the system's reason.
 
     Attributes:
-        errno: the system's number of the reason, as :mod:`errno` names them.
+        read_only: whether it must not be written, as against a lack of room and the like.
     """
 
     def __init__(self, path: str | os.PathLike[str], error: OSError) -> None:
         super().__init__(f"{os.fspath(path)}: {error.strerror or error}")
-        self.errno = error.errno
+        self.read_only = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class ConfigError(DynsweepError, ValueError):
@@ -83,6 +84,12 @@ class AnalysisError(DynsweepError, ValueError):
     def __str__(self) -> str:
         named = " ".join(f"{self.prefix}{name}={v}" for name, v in self.arguments.items())
         return f"{named}: {self.args[0]}" if named else str(self.args[0])
+
+
+def system_reason(error: OSError) -> str:
+    """The system's words, of a file if it names one."""
+    place = "standard output" if error.filename is None else os.fsdecode(error.filename)
+    return f"{place}: {error.strerror or error}"
 
 
 def no_such(name: str, known: Iterable[str], where: str = "") -> str:

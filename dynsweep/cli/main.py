@@ -1,6 +1,5 @@
 """The ``dynsweep`` command: a Hydra app, with its errors in one line and figures at the end."""
 
-import errno
 import logging
 import os
 import shlex
@@ -12,13 +11,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dynsweep.cli.hydra_errors import one_line
 from dynsweep.config import register_schemas
-from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed
+from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed, system_reason
 from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
 from dynsweep.sweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS = 2, 1
-READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main() -> None:
@@ -44,11 +42,8 @@ def main() -> None:
         message = f"dynsweep: error: {stop.reason}"
         if isinstance(stop.reason, StorageError):
             message, report = f"{message}. {_go_on(task)}", False
-    except SweepFailed as error:
-        status = FAILED_RUNS
-        message = f"dynsweep: error: {error}. {_go_on(task)}"
-    except StorageError as error:
-        status, report = FAILED_RUNS, False
+    except (SweepFailed, StorageError) as error:
+        status, report = FAILED_RUNS, isinstance(error, SweepFailed)
         message = f"dynsweep: error: {error}. {_go_on(task)}"
     except (DynsweepError, HydraException, OmegaConfBaseException) as error:
         if traces:
@@ -59,7 +54,7 @@ def main() -> None:
         if traces or isinstance(error, BrokenPipeError):
             raise
         status, report = FAILED_RUNS, False
-        message = f"dynsweep: error: {_reason(error)}. {_go_on(task)}"
+        message = f"dynsweep: error: {system_reason(error)}. {_go_on(task)}"
     except ValueError as error:
         if traces or not str(error).startswith("Only one of --"):
             raise
@@ -74,7 +69,7 @@ def main() -> None:
             interrupted = True
             message = f"Interrupted. {_go_on(task, 'Tables and figures are incomplete. ')}"
         except StorageError as error:
-            status = status if error.errno in READ_ONLY else status or FAILED_RUNS
+            status = status if error.read_only else status or FAILED_RUNS
             message = f"dynsweep: {_tables_elsewhere(task, error)}\n{message}".rstrip()
     sys.stdout.flush()
     if message:
@@ -82,12 +77,6 @@ def main() -> None:
     if interrupted:
         task.signals.end()
     sys.exit(status)
-
-
-def _reason(error: OSError) -> str:
-    """The system's words, of a file if it names one."""
-    place = error.filename if error.filename is not None else "standard output"
-    return f"{os.fsdecode(place)}: {error.strerror or error}"
 
 
 def _overrides() -> list[str]:
@@ -146,9 +135,9 @@ def _report(task: Task) -> None:
     """Tables and figures of every directory that now holds records."""
     from dynsweep.store import SweepPaths
 
-    numbers = {run.settings.identity(): run.number for run in task.runs}
     for directory in task.directories:
         if SweepPaths(directory).records():
             from dynsweep.cli.aggregate import aggregate
 
+            numbers = {run.settings.identity(): run.number for run in task.runs}
             print(aggregate([directory], html=task.report, numbers=numbers).text())

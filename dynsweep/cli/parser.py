@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from dynsweep.errors import AnalysisError, DynsweepError, StorageError
+from dynsweep.errors import AnalysisError, DynsweepError, StorageError, system_reason
 from dynsweep.sweep.signals import SIGNALS
 
 
@@ -32,5 +32,4 @@ class Parser(argparse.ArgumentParser):
         except BrokenPipeError:
             raise
         except OSError as error:
-            place = "standard output" if error.filename is None else error.filename
-            self.exit(1, f"{self.prog}: error: {place}: {error.strerror}\n")
+            self.exit(1, f"{self.prog}: error: {system_reason(error)}\n")

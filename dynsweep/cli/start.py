@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 
+from dynsweep.errors import system_reason
 from dynsweep.sweep.signals import SIGNALS
 
 
@@ -39,12 +40,9 @@ def _start(name: str, module: str) -> None:
             raise
         print(f"{name}: error: {error.object!a}: not text in UTF-8", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read has seen enough; what is left goes nowhere, lest Python complain at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
     except OSError as error:
-        # At the end of what was said; what was done has said so itself.
+        # What is left goes nowhere, lest Python complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"{name}: error: standard output: {error.strerror or error}", file=sys.stderr)
+        if not isinstance(error, BrokenPipeError):  # then whoever read has seen enough
+            print(f"{name}: error: {system_reason(error)}", file=sys.stderr)
         sys.exit(1)

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable
 
 from dynsweep.cluster.monitor import TaskState
+from dynsweep.cluster.shards import arrays
 from dynsweep.errors import SlurmError
 
 WAITING = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"}
@@ -75,8 +76,3 @@ def _task_state(state: str, reason: str) -> TaskState:
         return TaskState(ENDINGS.get(state, state.lower()), alive=False)
     waits_for = f" ({reason})" if state == "PENDING" and reason != "None" else ""
     return TaskState(state.lower() + waits_for, alive=True)
-
-
-def arrays(jobs: Iterable[str]) -> list[str]:
-    """The jobs of which these are tasks: ``12_3`` is one of job ``12``."""
-    return sorted({job.partition("_")[0] for job in jobs})

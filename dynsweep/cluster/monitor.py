@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dynsweep.cluster.deaths import Death, Deaths, death
-from dynsweep.cluster.shards import Shard, Submission, WorkerStatus
+from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, arrays
 from dynsweep.errors import SlurmError, SweepFailed
 from dynsweep.sweep.progress import Progress
 
@@ -183,7 +183,7 @@ class Monitor:
         if any(folder.is_dir() for folder in folders):
             self._there = now
         elif now - self._there > AWAY_SECONDS:
-            jobs = sorted({task.submission.job.partition("_")[0] for task in self._open})
+            jobs = arrays(task.submission.job for task in self._open)
             text = "%s: is no longer there, and its tasks cannot work; to end them: scancel %s"
             raise SweepFailed(text % (min(folders).parents[1], " ".join(jobs)))
 
@@ -220,7 +220,7 @@ class Monitor:
         }
         if new := held.keys() - self._held:
             self._held |= new
-            jobs, how = sorted({job.partition("_")[0] for job in new}), held[min(new)]
+            jobs, how = arrays(new), held[min(new)]
             text = (
                 "Tasks that are %s wait until they are released, %d of them: scontrol release %s"
             )

@@ -12,7 +12,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,6 +107,11 @@ class Submission:
     log: Path  # what the task prints
     runs: int
     scheduler: str  # slurm, or local for this machine
+
+
+def arrays(jobs: Iterable[str]) -> list[str]:
+    """The jobs of which these are tasks: ``12_3`` is one of job ``12``."""
+    return sorted({job.partition("_")[0] for job in jobs})
 
 
 def new_launch(directory: str | Path) -> Path:

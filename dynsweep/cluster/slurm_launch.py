@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dynsweep.cluster.balance import balanced, shard_count
-from dynsweep.cluster.commands import arrays, ask
+from dynsweep.cluster.commands import ask
 from dynsweep.cluster.launch import Launch
 from dynsweep.cluster.monitor import SUBMIT_PAUSE
-from dynsweep.cluster.shards import Submission
+from dynsweep.cluster.shards import Submission, arrays
 from dynsweep.cluster.slurm import SlurmExecutor
 from dynsweep.config import Run
 from dynsweep.config.launchers import SlurmConf, slurm_conf
@@ -44,9 +44,7 @@ def run_on_slurm(
         if outcomes.missing():
             launch.join_earlier()
         todo = outcomes.missing()
-        held = len(set(outcomes.identities)) - len(todo)
-        if held:
-            log.info("%d of %d runs are in %s already", held, len(runs), directory)
+        outcomes.tell(todo)
         fresh = [runs[place] for place in todo if outcomes.identities[place] not in launch.shards]
         if joined := len(todo) - len(fresh):
             count = len(launch.submissions)

@@ -1,6 +1,5 @@
 """The directory of a multirun, and Hydra's record of its command in there."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from dynsweep.config.secrets import hidden
 from dynsweep.errors import ConfigError, SlurmError, StorageError
 from dynsweep.store import SweepPaths
-from dynsweep.store.files import make_folder, write_checked
+from dynsweep.store.files import make_folder
+from dynsweep.store.sealed import write_checked
 
 
 def make_sweep(directory: Path) -> None:
@@ -31,7 +31,7 @@ def write_multirun(config: DictConfig, directory: Path) -> None:
     try:
         write_checked(SweepPaths(directory).multirun, OmegaConf.to_yaml(OmegaConf.create(plain)))
     except StorageError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if not error.read_only:
             raise
 
 

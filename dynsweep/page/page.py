@@ -18,7 +18,8 @@ from dynsweep.page.payload import payload
 from dynsweep.page.pictures import decision_sprite, trajectories
 from dynsweep.store import FAILED, Damaged
 from dynsweep.store.damage import left_out
-from dynsweep.store.files import read_checked, replacing
+from dynsweep.store.files import replacing
+from dynsweep.store.sealed import read_checked
 
 SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
 MOST_BYTES = 6_000_000

@@ -2,15 +2,12 @@
 
 import os
 import secrets
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dynsweep.errors import StorageError
 from dynsweep.store.owners import owner
-
-CHECKED = "# crc32 of what follows: "
 
 
 class SweepPaths:
@@ -71,24 +68,6 @@ def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-
-
-def write_checked(path: Path, text: str) -> None:
-    """Write a text whose first line is a comment with a checksum of the others."""
-    with replacing(path) as partial:
-        partial.write_text(f"{CHECKED}{zlib.crc32(text.encode()):08x}\n{text}", encoding="utf-8")
-
-
-def read_checked(path: Path) -> str | None:
-    """What :func:`write_checked` wrote, or another text; ``None`` where it is damaged."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except ValueError:
-        return None
-    first, _, rest = text.partition("\n")
-    if not first.startswith("# "):
-        return text
-    return rest if first == f"{CHECKED}{zlib.crc32(rest.encode()):08x}" else None
 
 
 def make_folder(path: Path) -> Path:

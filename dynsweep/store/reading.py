@@ -41,12 +41,12 @@ def read(directory: str | Path, label: str = "") -> Iterator[Entry]:
 
 def latest(directory: str | Path, label: str = "") -> dict[str, Entry]:
     """Of every run the record that counts, by identity: its latest finished one, or its latest."""
-    return counting(read(directory, label))
+    return count(read(directory, label), {})
 
 
-def counting(entries: Iterator[Entry]) -> dict[str, Entry]:
-    """Of every run the record that counts, by identity, out of some in the order of writing."""
-    records: dict[str, Entry] = {}
+def count(entries: Iterator[Entry], records: dict[str, Entry]) -> dict[str, Entry]:
+    """Put the record that counts of every run into ``records``, by identity: out of those there,
+    and of later ones in the order of writing."""
     for entry in entries:
         held = records.get(entry["identity"])
         if held is None or supersedes(entry["status"], held["status"]):

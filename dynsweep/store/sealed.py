@@ -1,5 +1,6 @@
-"""JSON with a checksum in front, ``{"crc":"1a2b3c4d", ...}``: damage is found, and never read as
-something else.
+"""Texts with a checksum in front: damage is found, and never read as something else.
+
+Lines and files of JSON begin ``{"crc":"1a2b3c4d", ...}``; other texts with a line of comment.
 """
 
 import json
@@ -12,6 +13,7 @@ from dynsweep.store.damage import Damaged
 from dynsweep.store.files import replacing
 
 SEAL = b'{"crc":"'
+CHECKED = "# crc32 of what follows: "
 BODY = len(SEAL) + len('1a2b3c4d",')  # where what the checksum is of begins
 
 
@@ -76,3 +78,21 @@ def read_json(path: Path) -> dict[str, Any]:
         raise Damaged(path, "is damaged")
     value.pop("crc", None)
     return value
+
+
+def write_checked(path: Path, text: str) -> None:
+    """Write a text whose first line is a comment with a checksum of the others."""
+    with replacing(path) as partial:
+        partial.write_text(f"{CHECKED}{zlib.crc32(text.encode()):08x}\n{text}", encoding="utf-8")
+
+
+def read_checked(path: Path) -> str | None:
+    """What :func:`write_checked` wrote, or another text; ``None`` where it is damaged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except ValueError:
+        return None
+    first, _, rest = text.partition("\n")
+    if not first.startswith("# "):
+        return text
+    return rest if first == f"{CHECKED}{zlib.crc32(rest.encode()):08x}" else None

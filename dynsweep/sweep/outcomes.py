@@ -1,6 +1,7 @@
 """What a sweep directory says of the runs of a grid, and which of them are to be trained."""
 
-from collections.abc import Container, Mapping, Sequence
+import logging
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 from dynsweep.config import Run, replaced
 from dynsweep.config.run import settings_of
 from dynsweep.errors import RunFailed
-from dynsweep.store import FAILED, FINISHED, SweepPaths, supersedes
-from dynsweep.store.reading import counting, read_file
+from dynsweep.store import FAILED, FINISHED, SweepPaths
+from dynsweep.store.reading import count, read_file
+
+log = logging.getLogger(__name__)
 
 
 class Outcomes:
@@ -24,7 +27,7 @@ class Outcomes:
     def __init__(self, runs: Sequence[Run], directory: str | Path, label: str = "") -> None:
         self.runs, self.directory, self.label = runs, directory, label
         self.identities = [run.settings.identity() for run in runs]
-        self._records: dict[str, Mapping[str, Any]] = {}
+        self._records: dict[str, dict[str, Any]] = {}
         self._tried: set[str] = set()
         self._sizes: dict[Path, int] = {}
         self.refresh()
@@ -39,17 +42,14 @@ class Outcomes:
                     continue
                 self._sizes[path] = size
                 # An end that was cut is damage, or a process that writes just now.
-                for identity, record in counting(read_file(path, torn=first)).items():
-                    held = self._records.get(identity)
-                    if held is None or supersedes(record["status"], held["status"]):
-                        self._records[identity] = record
+                count(read_file(path, torn=first), self._records)
 
     @property
     def recorded(self) -> Container[str]:
         """Identities of all runs that the directory has a record of, of this grid or another."""
         return self._records
 
-    def add(self, position: int, record: Mapping[str, Any]) -> None:
+    def add(self, position: int, record: dict[str, Any]) -> None:
         """Note what became of a run that was trained here; it is not tried again."""
         self._records[self.identities[position]] = record
         self._tried.add(self.identities[position])
@@ -65,6 +65,15 @@ class Outcomes:
             if record is None or (again and self.runs[position].settings.retry_failed):
                 chosen.setdefault(identity, position)
         return list(chosen.values())
+
+    def tell(self, todo: Sequence[int]) -> None:
+        """Say how many jobs are the same run, and how many are recorded; ``todo`` are missing."""
+        jobs, distinct = len(self.runs), len(set(self.identities))
+        if distinct < jobs:
+            text = "%d of %d jobs are the same run as another: they differ in nothing, or only in "
+            log.info(text + "where a run is computed", jobs - distinct, jobs)
+        if held := distinct - len(todo):
+            log.info("%d of %d runs are in %s already", held, distinct, self.directory)
 
     def results(self) -> list[Any]:
         """For each run its ``objective`` (see :class:`RunConfig`; NaN where it is not finite), a

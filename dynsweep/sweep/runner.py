@@ -84,12 +84,8 @@ class _Sweep:
 
     def train_missing(self, progress: Callable[[int], Progress]) -> None:
         todo = self.outcomes.missing()
-        distinct, directory = len(set(self.outcomes.identities)), self.outcomes.directory
-        if distinct < len(self.runs):
-            text = "%d of %d jobs are the same run as another: they differ in nothing, or only in "
-            log.info(text + "where a run is computed", len(self.runs) - distinct, len(self.runs))
-        if len(todo) < distinct:
-            log.info("%d of %d runs are in %s already", distinct - len(todo), distinct, directory)
+        directory = self.outcomes.directory
+        self.outcomes.tell(todo)
         if not todo:
             return
         self.twins = twins(self.runs, todo)
@@ -123,7 +119,7 @@ class _Sweep:
                 raise Preempted
             time.sleep(WAIT_SECONDS)
 
-    def _train_team(self, team: "Team", progress: Progress) -> None:
+    def _train_team(self, team: Team, progress: Progress) -> None:
         """Train what no other process has claimed."""
 
         def choose(others: list[Claim]) -> tuple[list[int], list[str]]:
@@ -155,7 +151,7 @@ class _Sweep:
     def _identities(self, leader: int) -> list[str]:
         return [self.outcomes.identities[twin] for twin in self.twins[leader]]
 
-    def _isolate(self, leaders: list[int], team: "Team", progress: Progress) -> None:
+    def _isolate(self, leaders: list[int], team: Team, progress: Progress) -> None:
         """Train a batch; if it raises, its halves, down to the run that is to blame."""
         engine, device = team.engine, team.device
         batch = Batch(tuple(self.runs[leader].settings for leader in leaders))
