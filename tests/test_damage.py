@@ -121,14 +121,7 @@ def damaging(finished: Path, work: Path, count: int, seed: int) -> Iterator[tupl
     files = [path for path in sorted(work.rglob("*")) if path.is_file()]
     kinds: dict[str, list[Path]] = {}
     for path in files:
-        # A checkpoint lacks a list of its arrays: one that is dropped is not noticed yet.
-        if path.parent.name != "checkpoints" and path.suffix not in (
-            ".png",
-            ".pdf",
-            ".csv",
-            ".html",
-            ".log",
-        ):
+        if path.suffix not in (".png", ".pdf", ".csv", ".html", ".log"):
             kinds.setdefault(f"{path.parent.name}{path.suffix}", []).append(path)
     chance = random.Random(seed)
     for _ in range(count):
