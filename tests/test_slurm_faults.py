@@ -158,7 +158,8 @@ def test_without_the_controller(cluster: Cluster, sweep: Path) -> None:
 
 
 def test_interrupt_and_the_same_command_at_once(cluster: Cluster, sweep: Path) -> None:
-    command = [*SWEEP, "steps=400000", f"hydra.sweep.dir={sweep}"]
+    # Runs that are not all done before Slurm kills the tasks, on a fast machine either.
+    command = [*SWEEP, "steps=1600000", f"hydra.sweep.dir={sweep}"]
     process = start(cluster, *command)
     wait_until(lambda: submitted(sweep) == 3 and all(status(task) for task in tasks(sweep)))
     process.send_signal(signal.SIGINT)

@@ -79,17 +79,19 @@ class Launch:
         self._folder = Path()  # of the shards that are being submitted, and their tasks so far
         self._tasks: list[Submission] = []
 
-    def join_earlier(self) -> None:
+    def join_earlier(self, settled: bool = False) -> None:
         """Take over the tasks of earlier launches that run, or will.
 
         Records are read again once Slurm has been asked: what a task finishes in between is in
         the one or in the other. A task that is ending may record its last runs, and leaves the
-        others: its end is waited for, if that does not take too long.
+        others, which :meth:`left_by_earlier` tells once tasks were followed; who follows none has
+        them ``settled`` first.
         """
         listed = [s for s in read_submissions(self.outcomes.directory) if s.scheduler == "slurm"]
         if not listed:
             return
-        states = self._settled([task.job for task in listed])
+        ask = self._settled if settled else self.executor.states
+        states = ask([task.job for task in listed])
         self.outcomes.refresh()
         missing = {self.outcomes.identities[position] for position in self.outcomes.missing()}
         for task in listed:
@@ -106,7 +108,7 @@ class Launch:
         self._earlier = {task.shard for task in self.submissions}
 
     def _settled(self, jobs: list[str]) -> dict[str, TaskState]:
-        """How tasks are, when none of them is ending any more."""
+        """How tasks are, when none of them is ending any more, if that does not take too long."""
         patience, told = time.monotonic() + ENDING_SECONDS, False
         while True:
             states = self.executor.states(jobs)

@@ -42,7 +42,7 @@ def run_on_slurm(
     launch = Launch(outcomes, executor)
     try:
         if outcomes.missing():
-            launch.join_earlier()
+            launch.join_earlier(settled=conf.detach)
         todo = outcomes.missing()
         outcomes.tell(todo)
         fresh = [runs[place] for place in todo if outcomes.identities[place] not in launch.shards]
