@@ -198,6 +198,27 @@ def test_a_submit_limit_is_heard_of_while_the_others_are_watched(
     assert "4 runs in" in told
 
 
+def test_sbatch_slower_than_a_minute(cluster: Cluster, tmp_path: Path, sweep: Path) -> None:
+    """Submitting is waited for, and said so once; a mere question is given up."""
+    slow = [
+        '[ "$1" = --test-only -o -e $F/one ] || { touch $F/one; sleep 65; }\nexec $REAL "$@"',
+        '[ "$1" != --test-only ] || exec sleep 65\nexec $REAL "$@"',
+    ]
+    folders = [tmp_path / name for name in ("submits", "asks")]
+    processes = []
+    for folder, text in zip(folders, slow, strict=True):
+        folder.mkdir()
+        first, place = stands_for(folder, "sbatch", text), f"hydra.sweep.dir={folder / 'sweep'}"
+        processes.append(start(cluster, *SWEEP, "steps=10", place, first=first))
+    (submits, asks) = ((p.communicate(timeout=200)[0], p.returncode) for p in processes)
+    assert asks[1] == 2, asks[0]
+    assert "sbatch: no answer in a minute" in one_line(asks[0])
+    assert not (folders[1] / "sweep").exists()
+    assert submits[1] == 0, submits[0]
+    assert submits[0].count("sbatch has not answered for a minute; waiting for it") == 1
+    assert len(read(folders[0] / "sweep")) == 12
+
+
 def test_what_else_squeue_prints_is_passed_over(
     cluster: Cluster, tmp_path: Path, sweep: Path
 ) -> None:
