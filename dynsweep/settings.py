@@ -11,7 +11,7 @@ one that nobody thought about makes separate batches, never wrong numbers.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from dynsweep.errors import ConfigError, no_such
@@ -73,9 +73,13 @@ class Setting:
             return f"must be a finite number, at least {self.least}"
         return "must be a finite number" if isinstance(self.default, float) else ""
 
+    @cached_property
+    def _limited(self) -> bool:
+        return bool(self.allowed)
+
     def check(self, value: Any) -> None:
         """Raise :class:`ConfigError` unless ``value`` is in the range; ``None`` has no range."""
-        if value is None or not self.allowed:
+        if value is None or not self._limited:
             return
         if self.choices:
             inside = value in self.choices
@@ -173,15 +177,25 @@ def _clone(settings: SettingsT) -> SettingsT:
     return new
 
 
-def check(settings: Any, prefix: str = "") -> None:
+def is_group(value: Any) -> bool:
+    """Whether a value is a group of settings."""
+    return hasattr(value, _FIELDS)
+
+
+def check(settings: Any, prefix: str = "", checked: set[int] | None = None) -> None:
     """Raise :class:`ConfigError` for the first setting out of range, also of inner groups.
 
-    What ranges of single settings cannot say, a group says in a method ``rules``.
+    What ranges of single settings cannot say, a group says in a method ``rules``. Groups whose
+    ``id`` is among ``checked`` are left out, and the others added: copies share most of them.
     """
     declarations = declared(settings.__class__, prefix)
     for name, value in settings.__dict__.items():
         if hasattr(value, _FIELDS):
-            check(value, f"{prefix}{name}.")
+            if checked is None:
+                check(value, f"{prefix}{name}.")
+            elif id(value) not in checked:
+                check(value, f"{prefix}{name}.", checked)
+                checked.add(id(value))
         else:
             declarations[prefix + name].check(value)
     if hasattr(settings, "rules"):

@@ -25,7 +25,9 @@ from dynsweep.store import Damaged
 from dynsweep.store.damage import left_out
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes
+from dynsweep.sweep.recording import record_unfit
 from dynsweep.sweep.runner import run_sweep
+from dynsweep.sweep.teams import Unfit, check
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ def run_here(
     directory: str | Path,
     workers: int | None = None,
     stop: Callable[[], bool] = lambda: False,
+    unfit: Unfit | None = None,
 ) -> list[Any]:
     """As :func:`dynsweep.sweep.runner.run_sweep`, with several workers on this machine.
 
@@ -46,12 +49,14 @@ def run_here(
     remove_leftovers(directory)
     count = worker_count(runs, workers)
     if count == 1:
-        return run_sweep(runs, directory, stop=stop)
+        return run_sweep(runs, directory, stop=stop, unfit=unfit)
     executor = LocalExecutor(stop)
-    launch = Launch(Outcomes(runs, directory), executor)
+    outcomes = Outcomes(runs, directory, unfit=check(runs) if unfit is None else unfit)
+    record_unfit(outcomes)
+    launch = Launch(outcomes, executor)
     try:
         if todo := launch.outcomes.missing():
-            tasks = launch.submit(balanced([runs[position] for position in todo], count))
+            tasks = launch.submit(balanced([outcomes.runs[place] for place in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)
         return launch.follow()

@@ -18,6 +18,8 @@ from dynsweep.config.launchers import SlurmConf, slurm_conf
 from dynsweep.errors import SlurmError
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes
+from dynsweep.sweep.recording import record_unfit
+from dynsweep.sweep.teams import Unfit
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +27,15 @@ STATUS = "How they are: dynsweep-aggregate %s --status"
 
 
 def run_on_slurm(
-    runs: Sequence[Run], directory: str | Path, settings: Mapping[str, Any]
+    runs: Sequence[Run],
+    directory: str | Path,
+    settings: Mapping[str, Any],
+    unfit: Unfit | None = None,
 ) -> list[Any]:
     """As :func:`dynsweep.sweep.runner.run_sweep`, in tasks of Slurm.
 
     ``settings`` are the launcher's, by name, see :class:`SlurmConf`. Runs that detached tasks are
-    still to train have the result ``None``.
+    still to train have the result ``None``; those that are ``unfit`` are recorded as failed.
 
     Raises:
         ConfigError: Slurm would not take such tasks; none was submitted.
@@ -38,18 +43,20 @@ def run_on_slurm(
     """
     conf = slurm_conf(settings)
     executor = SlurmExecutor(conf)
-    outcomes = Outcomes(runs, directory)
+    outcomes = Outcomes(runs, directory, unfit=unfit)
     launch = Launch(outcomes, executor)
     try:
         if outcomes.missing():
             launch.join_earlier(settled=conf.detach)
         todo = outcomes.missing()
         outcomes.tell(todo)
-        fresh = [runs[place] for place in todo if outcomes.identities[place] not in launch.shards]
+        identities = outcomes.identities
+        fresh = [outcomes.runs[k] for k in todo if identities[k] not in launch.shards]
         if joined := len(todo) - len(fresh):
             count = len(launch.submissions)
             log.info("%d runs are in %d tasks of an earlier launch", joined, count)
         coming = _submitted(launch, executor, conf, fresh)
+        record_unfit(outcomes)
         if conf.detach:
             for tasks in coming:
                 time.sleep(0 if tasks else SUBMIT_PAUSE)

@@ -13,7 +13,7 @@ from dynsweep.data import DATASETS, DatasetConfig
 from dynsweep.errors import ConfigError
 from dynsweep.metrics import COLUMNS
 from dynsweep.models import MODELS, ModelConfig
-from dynsweep.settings import Setting, check, declared, flatten, replaced, setting
+from dynsweep.settings import Setting, check, declared, flatten, is_group, replaced, setting
 
 # Goes into every identity; to be raised when equal settings come to mean another result.
 RULE = 2
@@ -55,9 +55,10 @@ class RunConfig:
         "validation_accuracy", "what an optimising sweeper sees", choices=COLUMNS
     )
 
-    def check(self) -> None:
-        """Raise :class:`ConfigError` for the first setting out of range."""
-        check(self)
+    def check(self, checked: set[int] | None = None) -> None:
+        """Raise :class:`ConfigError` for the first setting out of range; for ``checked`` see
+        :func:`dynsweep.settings.check`."""
+        check(self, checked=checked)
 
     @property
     def dtype(self) -> str:
@@ -66,7 +67,13 @@ class RunConfig:
 
     def identity(self) -> str:
         """A stable name of the run: equal results have equal names, on any machine."""
-        return identity(flatten(self))
+        names = {"dataset.name": self.dataset.name, "model.name": self.model.name}
+        own = {name: value for name, value in self.__dict__.items() if not is_group(value)}
+        kept = distinguishing(own, names)
+        for name, value in self.__dict__.items():
+            if is_group(value):
+                kept |= _kept_of(value, f"{name}.", names)
+        return digest(kept)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,22 @@ def identity(flat: Mapping[str, Any]) -> str:
     return digest(distinguishing(flat, flat))
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_KEPT: dict[tuple[int, str], tuple[Any, dict[str, Any]]] = {}
+_MOST_KEPT = 4096
+
+
+def _kept_of(group: Any, prefix: str, names: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a group's settings that tell runs apart. The runs of a grid share most groups:
+    what was found of one is kept, with the group itself, so that its ``id`` is no other's."""
+    key = (id(group), "".join(names.values()))
+    if key not in _KEPT:
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        _KEPT[key] = group, distinguishing(flatten(group, prefix), names)
+    return _KEPT[key][1]
+
+
 def distinguishing(flat: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings ``flat`` that tell their run from others.
 
@@ -119,28 +142,38 @@ def distinguishing(flat: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[st
         flat: some settings, or all.
         whole: all that name the dataset and the model.
     """
-    declarations = settings_of(whole.get("dataset.name"), whole.get("model.name"))
+    defaults = _defaults(whole.get("dataset.name"), whole.get("model.name"))
     kept: dict[str, Any] = {}
     for name, value in flat.items():
-        declaration = declarations.get(name)
-        if declaration is None:
+        if name not in defaults:
             if not name.startswith(("engine.", "observe.")):
                 kept[name] = value  # of another version: it may decide the result
-        elif declaration.identity:
-            if isinstance(declaration.default, float) and value is not None:
-                value = float(value)
-            default = declaration.default
-            # Tuples are lists where they were recorded.
-            default = list(default) if isinstance(default, tuple) else default
-            if name in ("dataset.name", "model.name") or value != default:
-                kept[name] = value
+            continue
+        default = defaults[name]
+        if default is not _PLACE and value != default:
+            exact = isinstance(default, float) and value is not None
+            kept[name] = float(value) if exact else value
     return kept
+
+
+_PLACE = object()
+
+
+@cache
+def _defaults(dataset: str | None, model: str | None) -> dict[str, Any]:
+    """What a setting must differ from to tell runs apart; ``_PLACE`` if it does not decide."""
+    defaults: dict[str, Any] = {}
+    for name, one in settings_of(dataset, model).items():
+        # Tuples are lists where they were recorded.
+        default = list(one.default) if isinstance(one.default, tuple) else one.default
+        named = name in ("dataset.name", "model.name")  # of every run, whatever the default
+        defaults[name] = object() if named else default if one.identity else _PLACE
+    return defaults
 
 
 def digest(kept: Mapping[str, Any]) -> str:
     """The name that distinguishing settings give a run."""
-    text = json.dumps({"rule": RULE, **kept}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_encode({"rule": RULE, **kept}).encode()).hexdigest()[:16]
 
 
 @cache

@@ -41,6 +41,10 @@ class DatasetConfig:
 
     name: str = setting("???", "the data", short="dataset")
 
+    def memory(self) -> int:
+        """Bytes that loading it takes, about; 0 where that is nothing to speak of."""
+        return 0
+
     def load(self) -> Dataset:
         """The dataset that these settings describe; equal settings give equal numbers.
 

@@ -35,6 +35,10 @@ class SpiralsConfig(DatasetConfig):
     revolutions: float = setting(2.0, "turns of each arm", label="revolutions of the spirals")
     seed: int = setting(0, "draws the points; 0 draws those of the authors' notebook", least=0)
 
+    def memory(self) -> int:
+        points = self.samples_per_class + self.validation_samples_per_class
+        return 80 * self.classes * points  # angle, radius and noise; inputs and labels
+
     def load(self) -> Dataset:
         # NumPy's frozen legacy generator: seed 0 draws the very points of the authors' notebook.
         # The validation set goes on in the same stream, a second draw of the same law.

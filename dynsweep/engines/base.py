@@ -149,6 +149,11 @@ class Engine:
         """How many runs like ``run`` to train together: as many as are of use and fit."""
         raise NotImplementedError
 
+    def memory(self, run: RunConfig) -> int:
+        """Bytes that training one run like ``run`` takes, alone and about; 0 where that is
+        nothing to speak of."""
+        return 0
+
     def begin(self, batch: Batch, device: str) -> Session:
         """A session at step 0."""
         return self.session(batch, device)

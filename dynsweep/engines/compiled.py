@@ -28,6 +28,7 @@ LARGEST = 300  # gradient rows for which the passes are still small enough to un
 BATCH_SECONDS = 20.0  # a batch takes about so long: what a killed sweep loses
 SECONDS = 2e-10  # per step, sample and hidden unit, on one thread
 MOST_BYTES = 2**28  # of weights in a batch
+COPIES = 6  # of a run's weights that are held at a time, most of them while they are drawn
 
 
 class CompiledSession(Session):
@@ -150,6 +151,11 @@ class CompiledEngine(Engine):
         if 3 * ((classes := load(run.dataset).classes) - 1) > LARGEST:
             return f"takes at most {LARGEST // 3 + 1} classes, not {classes}"
         return None
+
+    def memory(self, run: RunConfig) -> int:
+        data = load(run.dataset)
+        size = run.model.build(data.shape, data.classes).size
+        return COPIES * size * (8 if run.dtype == "float64" else 4)
 
     def batch_size(self, run: RunConfig, device: str) -> int:
         """Runs for BATCH_SECONDS of work, at least 16 and at most 256 to a thread."""

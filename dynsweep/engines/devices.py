@@ -70,12 +70,18 @@ def available_threads() -> int:
 
 
 def available_memory(device: str) -> int:
-    """Bytes that this process may still take on ``device``; on the CPU what is free, at most
-    what its cgroup and Slurm leave it."""
+    """Bytes that this process may still take on ``device``; on the CPU what is free or holds but
+    copies of files, at most what its cgroup and Slurm leave it."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    limits = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    limits += [max(0, most - used) for most, used in _cgroup("memory.max", "memory.current")]
+    limits = [_field("/proc/meminfo", "MemAvailable:") * 1024]
+    limits = [*filter(None, limits)] or [
+        os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    ]
+    files = _field("/sys/fs/cgroup/memory.stat", "inactive_file")
+    limits += [
+        max(0, most - used + files) for most, used in _cgroup("memory.max", "memory.current")
+    ]
     # Not every cluster limits memory; one that counts it kills who takes more.
     each = _variable("SLURM_MEM_PER_CPU") * (_variable("SLURM_CPUS_ON_NODE") or 1)
     if megabytes := _variable("SLURM_MEM_PER_NODE") or each:
@@ -91,6 +97,15 @@ def _cgroup(*files: str) -> list[tuple[int, int]]:
     except (OSError, ValueError):
         return []
     return [(first, second)]
+
+
+def _field(path: str, name: str) -> int:
+    """The number after ``name`` in a file of the system; 0 if there is none."""
+    try:
+        words = Path(path).read_text().split()
+        return int(words[words.index(name) + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _variable(name: str) -> int:

@@ -22,6 +22,7 @@ from dynsweep.loss import sample_losses
 from dynsweep.models import seeding
 
 COPIES = 3  # of a layer's activations that autograd and its temporaries hold at a time, about
+AMPLE = 2  # times what one run alone was seen to take: so large is the estimate for batches
 PADDING = 4  # pixels on each side, in which an augmented image is shifted
 MOST_ON_CPU = 32  # small models: more leave the caches
 
@@ -191,9 +192,12 @@ class ReferenceEngine(Engine):
             fitting = min(fitting, MOST_ON_CPU if isinstance(run.model, MLPConfig) else 1)
         return max(1, min(fitting, 4096))
 
+    def memory(self, run: RunConfig) -> int:
+        return memory(run) // AMPLE
+
 
 def memory(run: RunConfig) -> int:
-    """Bytes that training one run takes, about: weights, gradients and activations."""
+    """Bytes by which batches are sized: weights, gradients and activations of one run, amply."""
     data = load(run.dataset)
     model = run.model.build(data.shape, data.classes)
     samples = run.optimizer.batch_size or len(data.train_labels)

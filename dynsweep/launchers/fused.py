@@ -80,7 +80,16 @@ class FusedLauncher(BasicLauncher):
 
         signals = self.task_function.signals
         with signals.patiently():
-            return run_here(runs, directory, self.workers, signals.stop)
+            return run_here(runs, directory, self.workers, signals.stop, self.unfit(runs))
+
+    def unfit(self, runs: Sequence[Run]) -> dict[int, ConfigError]:
+        """Why some of these runs cannot be trained, by their position."""
+        known = self.task_function.unfit
+        if known is None:  # the sweeper is another, which checks nothing
+            from dynsweep.sweep.teams import check
+
+            return dict(check(runs, self.here))
+        return {place: known[run.number] for place, run in enumerate(runs) if run.number in known}
 
 
 class FusedSlurmLauncher(FusedLauncher):
@@ -103,6 +112,6 @@ class FusedSlurmLauncher(FusedLauncher):
         from dynsweep.cluster.slurm_launch import run_on_slurm
 
         with self.task_function.signals.raising():
-            results = run_on_slurm(runs, directory, self.settings)
+            results = run_on_slurm(runs, directory, self.settings, self.unfit(runs))
         self.task_function.detached = None in results
         return results

@@ -4,7 +4,17 @@ Activations have the shape ``(samples, runs * channels, height, width)``: a conv
 runs is one grouped convolution, and batch norm over such channels is every run's own.
 """
 
+from dynsweep.errors import ConfigError
 from dynsweep.lazy import Tensor, torch
+
+
+def image_shape(model: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Channels, height and width of a sample; :class:`ConfigError` where it is no image."""
+    if len(shape) != 3:
+        allowed = f"takes images, not samples of {' x '.join(map(str, shape))} numbers"
+        raise ConfigError("model", model, allowed)
+    channels, height, width = shape
+    return channels, height, width
 
 
 def merge(inputs: Tensor) -> Tensor:

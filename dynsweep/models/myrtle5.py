@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
 from dynsweep.models.base import Model, ModelConfig, Tensors, channel_width
-from dynsweep.models.convolution import average, convolve, merge
+from dynsweep.models.convolution import average, convolve, image_shape, merge
 from dynsweep.settings import setting
 
 
@@ -34,7 +34,7 @@ class Myrtle5(Model):
     """
 
     def __init__(self, config: Myrtle5Config, shape: tuple[int, ...], classes: int) -> None:
-        channels, height, width = shape
+        channels, height, width = image_shape(config.name, shape)
         wide = config.width
         self.shapes: dict[str, tuple[int, ...]] = {"conv1": (wide, channels, 3, 3)}
         self.shapes |= {f"conv{k}": (wide, wide, 3, 3) for k in (2, 3, 4)}

@@ -14,7 +14,7 @@ from dynsweep.errors import ConfigError
 from dynsweep.lazy import Tensor, torch
 from dynsweep.models import seeding
 from dynsweep.models.base import Model, ModelConfig, Tensors, channel_width
-from dynsweep.models.convolution import average, convolve, merge, normalise
+from dynsweep.models.convolution import average, convolve, image_shape, merge, normalise
 from dynsweep.settings import setting
 
 
@@ -55,15 +55,16 @@ class WideResNet(Model):
 
     def __init__(self, config: WideResNetConfig, shape: tuple[int, ...], classes: int) -> None:
         wide, self.blocks = config.width, list[Block]()
-        self.footprint = 2 * wide * shape[1] * shape[2]
+        channels, height, width = image_shape(config.name, shape)
+        self.footprint = 2 * wide * height * width
         for group in range(3):
             outputs = config.width * 2**group * config.widen
             for block in range((config.depth - 4) // 6):
                 stride = 2 if group and not block else 1
                 self.blocks.append(Block(f"{group}.{block}", wide, outputs, stride))
                 wide = outputs
-                self.footprint += 6 * wide * shape[1] * shape[2] // 4**group
-        self.shapes: dict[str, tuple[int, ...]] = {"conv": (config.width, shape[0], 3, 3)}
+                self.footprint += 6 * wide * height * width // 4**group
+        self.shapes: dict[str, tuple[int, ...]] = {"conv": (config.width, channels, 3, 3)}
         self.norms = dict[str, int]()
         for b in self.blocks:
             self.shapes[f"{b.name}.conv1"] = (b.outputs, b.inputs, 3, 3)

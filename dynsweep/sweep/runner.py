@@ -7,33 +7,21 @@ sweep of one.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from dynsweep.config import Run, flatten
-from dynsweep.engines import Engine, group
+from dynsweep.config import ObserveConfig, Run
+from dynsweep.engines import group
 from dynsweep.engines.batches import Batch
 from dynsweep.errors import Preempted, StorageError
-from dynsweep.store import (
-    COMPLETED,
-    DIVERGED,
-    FAILED,
-    METRICS,
-    WEIGHTS,
-    Record,
-    Store,
-    write_snapshots,
-    write_trajectory,
-    write_weights,
-)
-from dynsweep.store.provenance import hardware, software
+from dynsweep.store import Store
 from dynsweep.sweep.claims import Claim, Claims
 from dynsweep.sweep.leftovers import remove_checkpoints
 from dynsweep.sweep.outcomes import Outcomes, twins
 from dynsweep.sweep.progress import Progress
-from dynsweep.sweep.teams import Team, check
-from dynsweep.training.driver import Checkpoint, Outcome, train
+from dynsweep.sweep.recording import Recorder, record_unfit
+from dynsweep.sweep.teams import Team, Unfit, check
+from dynsweep.training.driver import Checkpoint, train
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +34,7 @@ def run_sweep(
     label: str = "",
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], Progress] = Progress,
+    unfit: Unfit | None = None,
 ) -> list[Any]:
     """Train what ``directory`` does not hold yet; return each run's objective or its error.
 
@@ -57,32 +46,33 @@ def run_sweep(
         stop: asked a few times a second; once true, the batch in flight is saved and
             :class:`~dynsweep.errors.Preempted` raised.
         progress: makes what counts the runs, from their number.
+        unfit: runs that cannot be trained, where they were checked before: they are recorded as
+            failed.
 
     Returns:
         In the order of ``runs``: the run's ``objective`` (see
         :class:`~dynsweep.config.RunConfig`), or a :class:`~dynsweep.errors.RunFailed`.
     """
-    check(runs)
-    sweep = _Sweep(runs, directory, label, stop)
+    outcomes = Outcomes(runs, directory, label, check(runs) if unfit is None else unfit)
+    sweep = _Sweep(outcomes, stop)
     sweep.train_missing(progress)
-    return sweep.outcomes.results()
+    return outcomes.results()
 
 
 class _Sweep:
     """One call of :func:`run_sweep`. Runs go by their positions in the grid; a batch holds the
     leaders of twins, see :func:`~dynsweep.sweep.outcomes.twins`."""
 
-    def __init__(
-        self, runs: Sequence[Run], directory: str | Path, label: str, stop: Callable[[], bool]
-    ) -> None:
-        self.runs, self.stop = runs, stop
-        self.outcomes = Outcomes(runs, directory, label)
-        self.store = Store(directory, label)
-        self.claims = Claims(directory)
+    def __init__(self, outcomes: Outcomes, stop: Callable[[], bool]) -> None:
+        self.outcomes, self.runs, self.stop = outcomes, outcomes.runs, stop
+        self.store = Store(outcomes.directory, outcomes.label)
+        self.recorder = Recorder(outcomes, self.store)
+        self.claims = Claims(outcomes.directory)
         self.twins: dict[int, list[int]] = {}
         self._told = False  # of another process
 
     def train_missing(self, progress: Callable[[int], Progress]) -> None:
+        record_unfit(self.outcomes)
         todo = self.outcomes.missing()
         directory = self.outcomes.directory
         self.outcomes.tell(todo)
@@ -97,6 +87,7 @@ class _Sweep:
         try:
             with progress(len(todo)) as counter:
                 self._train_groups(groups, counter)
+            self.recorder.tell()
             remove_checkpoints(directory, self.outcomes.recorded)
         finally:
             self.store.close()
@@ -157,7 +148,10 @@ class _Sweep:
         batch = Batch(tuple(self.runs[leader].settings for leader in leaders))
         ids = [self.outcomes.identities[leader] for leader in leaders]
         minutes = batch.first.checkpoint_minutes
-        checkpoint = Checkpoint(self.store.paths.checkpoints, ids, engine.name, minutes)
+        # One that was saved without some observation cannot be gone on from with it.
+        observe = batch.first.observe
+        key = engine.name if observe == ObserveConfig() else f"{engine.name} {observe}"
+        checkpoint = Checkpoint(self.store.paths.checkpoints, ids, key, minutes)
         count = sum(len(self.twins[leader]) for leader in leaders)
         half, trained, reason = len(leaders) // 2, 0.0, ""
 
@@ -177,9 +171,11 @@ class _Sweep:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                 team.size = min(team.size, max(1, half))
         if not reason:
-            self._completed(leaders, outcome, engine, device)
+            rows = [row for row, one in enumerate(leaders) for _ in self.twins[one]]
+            positions = [twin for one in leaders for twin in self.twins[one]]
+            self.recorder.completed(positions, rows, outcome, engine.name, device)
         elif not half:
-            self._failed(leaders[0], reason, engine, device)
+            self.recorder.failed(self.twins[leaders[0]], reason, engine.name, device)
         checkpoint.remove()
         if not (reason and half):
             progress.advance(count - trained)
@@ -187,59 +183,3 @@ class _Sweep:
         progress.advance(-trained)
         for part in (leaders[:half], leaders[half:]):
             self._isolate(part, team, progress)
-
-    def _completed(
-        self, leaders: Sequence[int], outcome: Outcome, engine: Engine, device: str
-    ) -> None:
-        """Record a batch that was trained to its end; its files before its records."""
-        rows = [row for row, leader in enumerate(leaders) for _ in self.twins[leader]]
-        positions = [position for leader in leaders for position in self.twins[leader]]
-        records = [
-            self._record(
-                position,
-                DIVERGED if outcome.diverged[row] else COMPLETED,
-                metrics={name: float(outcome.metrics[name][row]) for name in METRICS},
-                seconds=outcome.seconds / len(positions),
-            )
-            for row, position in zip(rows, positions, strict=True)
-        ]
-        ids, paths = [record.id for record in records], self.store.paths
-        files: dict[str, str] = {}
-        no_room: StorageError | None = None
-
-        def attach(name: str, place: Path, suffix: str, write: Callable[[BinaryIO], None]) -> None:
-            nonlocal no_room
-            try:
-                files[name] = self.store.attach(place, suffix, write)
-            except StorageError as error:
-                no_room = error  # there may be room for the records, which count most
-
-        if self.runs[positions[0]].settings.save_weights:
-            weights = {name: values[rows] for name, values in outcome.weights.items()}
-            attach("weights", paths.weights, ".npz", write_weights(ids, weights))
-        trajectory = outcome.trajectory.of_runs(rows)
-        if any(name.startswith(WEIGHTS) for name in trajectory.names):
-            attach("snapshots", paths.snapshots, ".npz", write_snapshots(ids, trajectory))
-        if any(not name.startswith(WEIGHTS) for name in trajectory.names):
-            attach("trajectory", paths.trajectories, ".csv.gz", write_trajectory(ids, trajectory))
-        self._append(positions, records, engine=engine.name, device=device, **files)
-        if no_room:
-            raise no_room
-
-    def _failed(self, leader: int, reason: str, engine: Engine, device: str) -> None:
-        records = [self._record(twin, FAILED, error=reason) for twin in self.twins[leader]]
-        for record in records:
-            log.error("Run %d failed: %s", record.number, reason)
-        self._append(self.twins[leader], records, engine=engine.name, device=device)
-
-    def _record(self, position: int, status: str, **outcome: Any) -> Record:
-        run, identity = self.runs[position], self.outcomes.identities[position]
-        config = flatten(run.settings)
-        return Record(identity, run.number, run.overrides, config, status, **outcome)
-
-    def _append(self, positions: Sequence[int], records: list[Record], **shared: str) -> None:
-        shared["hardware"], shared["software"] = hardware(shared["device"]), software()
-        shared["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.store.append(records, shared)
-        for position, record in zip(positions, records, strict=True):
-            self.outcomes.add(position, vars(record) | record.metrics)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -15,6 +15,9 @@ from dynsweep.errors import DynsweepError, RunFailed, StorageError
 from dynsweep.store.files import replacing
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.signals import SIGNALS
+
+if TYPE_CHECKING:
+    from dynsweep.sweep.teams import Unfit
 
 
 class Stop(SystemExit):
@@ -36,6 +39,7 @@ class Task:
     Attributes:
         signals: what asks this process to end.
         runs: the whole grid, once it was checked.
+        unfit: why some of them cannot be trained, by their number.
         directories: where this process recorded runs, or had others record them.
         multirun: whether they are sweep directories.
         report: whether their page is wanted.
@@ -45,6 +49,7 @@ class Task:
     def __init__(self) -> None:
         self.signals = SIGNALS
         self.runs: Sequence[Run] = ()
+        self.unfit: Unfit | None = None
         self.directories: list[Path] = []
         self.multirun = False
         self.report = False
@@ -52,7 +57,7 @@ class Task:
 
     def __call__(self, cfg: DictConfig) -> Any:
         from dynsweep.sweep.runner import run_sweep
-        from dynsweep.sweep.teams import warn
+        from dynsweep.sweep.teams import check, warn
 
         hydra = HydraConfig.get()
         multirun = hydra.mode == RunMode.MULTIRUN
@@ -64,11 +69,12 @@ class Task:
             _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
             both = multirun  # a sweep was checked as a whole
             run = meant(Run(number, list(hydra.overrides.task), typed(cfg)), both)
-            run.settings.check()
             self.starts(directory, multirun)
             if not multirun:  # the jobs of a stock launcher are many, and have one directory
+                if unfit := check([run]):
+                    raise unfit[0]
                 remove_leftovers(directory)
-                warn([run])
+                warn([run], {})
             with self.signals.patiently():
                 (result,) = run_sweep([run], directory, stop=self.signals.stop)
             if isinstance(result, Exception):
@@ -80,12 +86,14 @@ class Task:
             raise Stop(1 if isinstance(error, RunFailed | StorageError) else 2, error) from None
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
-        """See :func:`dynsweep.sweep.teams.check`; ``runs`` are the whole grid."""
+        """Check the whole grid, see :mod:`dynsweep.sweep.teams`; refuse it if no run is fit."""
         from dynsweep.sweep.teams import check, warn
 
-        check(runs, here)
-        warn(runs)
-        self.runs = runs
+        unfit = check(runs, here)
+        if len(unfit) == len(runs):
+            raise unfit[0]
+        warn(runs, unfit)
+        self.runs, self.unfit = runs, unfit
         self.report = any(run.settings.report for run in runs)
 
     def starts(self, directory: Path, multirun: bool = True) -> None:

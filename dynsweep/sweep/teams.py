@@ -1,41 +1,79 @@
-"""The runs that one engine trains, and the checks before: that all can be trained at all."""
+"""The runs that one engine trains, and the checks before: which of them can be trained at all."""
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from dynsweep.config import Run, RunConfig
 from dynsweep.data import load
 from dynsweep.engines import choose, group
 from dynsweep.engines.batches import total_steps
-from dynsweep.engines.devices import resolve_device
+from dynsweep.engines.devices import available_memory, resolve_device
 from dynsweep.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 
-def check(runs: Sequence[Run], here: bool = True) -> None:
-    """Raise :class:`ConfigError` for the first setting out of range, or that cannot be had.
+Unfit = Mapping[int, ConfigError]  # why runs cannot be trained, by their position in the grid
 
-    Where the grid is not to be trained on a machine like this one (``here``), CUDA is taken on
-    trust.
+
+def check(runs: Sequence[Run], here: bool = True) -> Unfit:
+    """Of settings that are each in their range, those that do not go together.
+
+    Where the grid is not to be trained on a machine like this one (``here``), CUDA and memory are
+    taken on trust.
+
+    Raises:
+        ConfigError: for the first setting out of range, or that cannot be had.
     """
+    checked: set[int] = set()
     for run in runs:
-        run.settings.check()
+        run.settings.check(checked)
     settings = [run.settings for run in runs]
+    unfit: dict[int, ConfigError] = {}
     for positions in group(settings):
         first = settings[positions[0]]
-        if here or first.device == "cpu":
-            choose(first, resolve_device(first.device))
-        samples = len(load(first.dataset).train_labels)
-        size = first.optimizer.batch_size
+        device = resolve_device(first.device) if here or first.device == "cpu" else None
+        if obstacle := _obstacle(first, device):
+            unfit |= dict.fromkeys(positions, obstacle)
+    return unfit
+
+
+def _obstacle(run: RunConfig, device: str | None) -> ConfigError | None:
+    """Why runs that share all but batched settings with ``run`` cannot be trained."""
+    free = available_memory(device) if device else None
+    if free is not None and (needed := run.dataset.memory()) > free:
+        return ConfigError("dataset", run.dataset.name, _too_large(needed, free))
+    data = load(run.dataset)
+    try:
+        model = run.model.build(data.shape, data.classes)
+        size, samples = run.optimizer.batch_size, len(data.train_labels)
         if size is not None and size > samples:
             allowed = f"must be at most {samples}, the size of the training set"
-            raise ConfigError("optimizer.batch_size", size, allowed)
+            return ConfigError("optimizer.batch_size", size, allowed)
+        engine = choose(run, device) if device else None
+    except ConfigError as error:
+        return error
+    if engine and free is not None and (needed := engine.memory(run)) > free:
+        text = (
+            f"{model.size:.3g} weights; {_too_large(needed, free)}, with the {engine.name} engine"
+        )
+        return ConfigError("model.width", run.model.width, text)
+    return None
 
 
-def warn(runs: Sequence[Run]) -> None:
-    """Tell of runs that are something else than they seem."""
-    if short := sum(_never_oscillates(run.settings) for run in runs):
+def _too_large(needed: int, free: int) -> str:
+    return f"needs about {needed / 1e9:.3g} GB of memory, of which {free / 1e9:.3g} GB are free"
+
+
+def warn(runs: Sequence[Run], unfit: Unfit) -> None:
+    """Tell of runs that are something else than they seem, and of those that cannot be trained."""
+    reasons = Counter(str(error) for error in unfit.values())
+    for reason, count in reasons.items():
+        log.warning("%d of %d runs cannot be trained (%s)", count, len(runs), reason)
+    fit = (run.settings for place, run in enumerate(runs) if place not in unfit)
+    short = sum(map(_never_oscillates, fit))
+    if short:
         text = "%d of %d runs have a period of at least their steps, and equal class weights over "
         text += "the last period (loss.last_period_static): they train the static loss"
         log.warning(text, short, len(runs))

@@ -54,8 +54,8 @@ class Checkpoint:
 
     Args:
         folder: of the sweep's checkpoints.
-        runs: identities of the batch's runs, in order; together with the engine's name they
-            name the file, so that only the same batch goes on from it.
+        runs: identities of the batch's runs, in order.
+        engine: its name, and what else must be the same for the same batch to go on from it.
         minutes: least time between two saves; 0 saves after every chunk of steps.
     """
 
@@ -135,7 +135,7 @@ def train(
             start -= float(state["seconds"])
             log.info("Going on from step %d", session.step)
             on_steps(session.step)
-        chunk = 16
+        chunk = 1  # of a large model a step may take seconds
         for halt in observer.stops:
             while session.step < halt:
                 taken = min(chunk, halt - session.step)
