@@ -292,11 +292,11 @@ class TestRunHere:
         self, make_runs: MakeRuns, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         *runs, last = make_runs(4)
-        too_large = replaced(last.settings, {"optimizer.batch_size": 1000})
-        runs.append(replace(last, settings=too_large))
-        results = run_here(runs, tmp_path, 4)
+        negative = replaced(last.settings, {"optimizer.lr": -1.0})
+        runs.append(replace(last, settings=negative))
+        results = run_here(runs, tmp_path, 4, unfit={})  # unchecked here; its worker does
         assert [isinstance(result, RunFailed) for result in results] == [False] * 3 + [True]
-        assert "ConfigError: optimizer.batch_size=1000" in str(results[3])
+        assert "ConfigError: optimizer.lr=-1.0" in str(results[3])
         assert re.search(r"; log: /\S+/000\d\.log$", str(results[3]))
         assert "1 of its 1 runs (#8 to #8) are missing" in caplog.text
         assert ": 3 completed, 1 missing\n" in status.report(tmp_path)
