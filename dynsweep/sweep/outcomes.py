@@ -13,6 +13,7 @@ from dynsweep.errors import ConfigError, RunFailed
 from dynsweep.store import FAILED, FINISHED, SweepPaths
 from dynsweep.store.reading import count, read_file
 from dynsweep.sweep.observations import Asked, Files, asked, lacking, merged, words
+from dynsweep.sweep.progress import told
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ class Outcomes:
         unfit: Mapping[int, ConfigError] | None = None,
     ) -> None:
         self.directory, self.label, self.unfit = directory, label, unfit or {}
-        self.identities = [run.settings.identity() for run in runs]
+        named = told(runs, len(runs), "Looking up")
+        self.identities = [run.settings.identity() for run in named]
         self._records: dict[str, dict[str, Any]] = {}
         self._tried: set[str] = set()
         self._sizes: dict[Path, int] = {}
@@ -147,7 +149,9 @@ class Outcomes:
         return results
 
 
-def twins(runs: Sequence[Run], positions: Sequence[int]) -> dict[int, list[int]]:
+def twins(
+    runs: Sequence[Run], identities: Sequence[str], positions: Sequence[int]
+) -> dict[int, list[int]]:
     """Positions by that of their leader, itself the first: the one to train, for all of them.
 
     Twins differ in nothing that has an effect. The static loss is the same whatever its period: a
@@ -157,10 +161,11 @@ def twins(runs: Sequence[Run], positions: Sequence[int]) -> dict[int, list[int]]
     groups: dict[int, list[int]] = {}
     for position in positions:
         settings = runs[position].settings
+        identity = identities[position]
         if settings.loss.amplitude == 1:
             declarations = settings_of(settings.dataset.name, settings.model.name)
             neutral = {name: one.default for name, one in declarations.items() if one.dynamical}
-            settings = replaced(settings, neutral)
-        same = (settings.identity(), settings.observe)
+            identity = replaced(settings, neutral).identity()
+        same = (identity, settings.observe)
         groups.setdefault(leaders.setdefault(same, position), []).append(position)
     return groups

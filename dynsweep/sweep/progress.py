@@ -3,6 +3,8 @@
 import logging
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from tqdm import tqdm
 
@@ -12,6 +14,28 @@ log = logging.getLogger(__name__)
 
 # Without a terminal a line is logged this often, in seconds.
 LINE_SECONDS = 10.0
+QUICK = 20_000  # so many runs are looked at within a second or two
+
+T = TypeVar("T")
+
+
+def told(items: Iterable[T], count: int, doing: str) -> Iterator[T]:
+    """``items``, so many runs, while it is told how many were looked at: where that takes long.
+
+    ``doing`` begins a sentence: ``Composing``.
+    """
+    if count < QUICK:
+        yield from items
+        return
+    bar, last = sys.stderr.isatty(), time.monotonic()
+    if not bar:
+        log.info("%s %s runs", doing, f"{count:,}")
+    shown = tqdm(items, doing, count, unit=" runs", delay=1, disable=not bar, dynamic_ncols=True)
+    for done, item in enumerate(shown):
+        yield item
+        if not bar and done % 1000 == 0 and time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            log.info("%s: %s of %s runs", doing, f"{done:,}", f"{count:,}")
 
 
 class Progress:

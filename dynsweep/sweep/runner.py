@@ -78,7 +78,7 @@ class _Sweep:
         self.outcomes.tell(todo)
         if not todo:
             return
-        self.twins = twins(self.runs, todo)
+        self.twins = twins(self.runs, self.outcomes.identities, todo)
         leaders = list(self.twins)
         groups = [
             [leaders[place] for place in places]

@@ -10,6 +10,7 @@ from dynsweep.engines import choose, group
 from dynsweep.engines.batches import total_steps
 from dynsweep.engines.devices import available_memory, resolve_device
 from dynsweep.errors import ConfigError
+from dynsweep.sweep.progress import told
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def check(runs: Sequence[Run], here: bool = True) -> Unfit:
         ConfigError: for the first setting out of range, or that cannot be had.
     """
     checked: set[int] = set()
-    for run in runs:
+    for run in told(runs, len(runs), "Checking"):
         run.settings.check(checked)
     settings = [run.settings for run in runs]
     unfit: dict[int, ConfigError] = {}
