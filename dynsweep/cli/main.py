@@ -4,13 +4,19 @@ import logging
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 
 import hydra
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dynsweep import __version__
+from dynsweep.cli.completion import completed
 from dynsweep.cli.hydra_errors import one_line
+from dynsweep.cli.settings_help import settings_help
 from dynsweep.config import register_schemas
+from dynsweep.config.words import understood
 from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed, system_reason
 from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
@@ -22,6 +28,9 @@ BAD_SETTING, FAILED_RUNS = 2, 1
 def main() -> None:
     """Run the app. Exit status: 0, 1 where runs failed or could not be written, 2 for a bad
     setting, 130 on Ctrl-C, 143 on SIGTERM."""
+    if "--version" in sys.argv[1:]:
+        print(f"dynsweep {__version__} (Hydra {hydra.__version__})")
+        return
     traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra then raises what it would print over several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -30,10 +39,16 @@ def main() -> None:
     register_schemas()
     task = Task()
     task.signals.catch()
+    # For ${dynsweep.settings:} in the template of --help.
+    OmegaConf.register_new_resolver(
+        "dynsweep.settings", lambda *, _root_: settings_help(_root_), replace=True
+    )
     app = hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")
     status, message, report, interrupted = 0, "", True, False
     try:
-        app(task)()
+        sys.argv[1:] = understood(sys.argv[1:])
+        with completed() if any(word.startswith("query=") for word in sys.argv) else nullcontext():
+            app(task)()
     except KeyboardInterrupt:
         interrupted = True
         message = f"Interrupted. {_go_on(task)}"

@@ -29,8 +29,10 @@ def _start(name: str, module: str) -> None:
     try:
         for word in sys.argv:
             word.encode()
-        importlib.import_module(module).main()
-        sys.stdout.flush()
+        try:
+            importlib.import_module(module).main()
+        finally:
+            sys.stdout.flush()  # here, where it is known what to do about a closed pipe
     except KeyboardInterrupt:
         print(f"{name}: interrupted; files that were complete stay", file=sys.stderr)
         sys.stdout.flush()

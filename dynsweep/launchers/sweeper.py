@@ -13,8 +13,9 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
-from dynsweep.config import flatten
+from dynsweep.config import SETTINGS, flatten
 from dynsweep.config.intent import meant_all
+from dynsweep.config.words import understood
 from dynsweep.errors import ConfigError, NotSubmitted, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
@@ -46,7 +47,7 @@ class FusedSweeper(Sweeper):
         if basic.max_batch_size is not None and basic.max_batch_size < 1:
             allowed = "must be at least 1, or null"
             raise ConfigError("hydra.sweeper.max_batch_size", basic.max_batch_size, allowed)
-        axes = [_axis(name, value) for name, value in basic.params.items()]
+        axes = understood([_axis(name, value) for name, value in basic.params.items()])
         overrides = OverridesParser.create(loader).parse_overrides([*axes, *arguments])
         for one in overrides:
             if one.is_discrete_sweep() and not list(one.sweep_string_iterator()):
@@ -108,5 +109,7 @@ def _axis(name: str, value: Any) -> str:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise ConfigError(name, values, NO_POINTS)
+    if (setting := SETTINGS.get(name)) and setting.whole:  # YAML's 1e3 is a float
+        values = [int(one) if type(one) is float and one.is_integer() else one for one in values]
     bare = [one if WORD.fullmatch(str(one)) else json.dumps(one) for one in values]
     return f"{name}={','.join(map(str, bare))}"
