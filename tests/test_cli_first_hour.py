@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sweeps
 from conftest import COMMAND, ENVIRONMENT
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from matplotlib.figure import Figure
 
+from dynsweep.cli import aggregate_command
 from dynsweep.cli.completion import internal, values
 from dynsweep.cli.hydra_errors import one_line
 from dynsweep.config.words import understood, unknown
 from dynsweep.errors import ConfigError
+from dynsweep.figures import style
 from dynsweep.store import read
+from dynsweep.store.foreign import ForeignFile, refuse_foreign
+from dynsweep.sweep.claims import Claims
+from dynsweep.sweep.leftovers import remove_leftovers
+from dynsweep.sweep.task import Task
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -166,3 +177,89 @@ def test_a_closed_pipe_is_quiet(arguments: list[str], tmp_path: Path) -> None:
     process.stdout.close()
     assert process.stderr.read() == b""
     process.wait()
+
+
+QUICK = ["-m", "seed=0,1", "steps=2", "model.width=2", "save_weights=false", "hydra.sweep.dir=d"]
+
+
+def test_a_file_of_someone_else_is_refused_before_anything(
+    tmp_path: Path, dynsweep: Dynsweep
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "results.csv").write_text("id,status\n1,mine\n")
+    refused = dynsweep(*QUICK)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("dynsweep: error: d/results.csv: dynsweep did not write this file")
+    assert [path.name for path in (tmp_path / "d").iterdir()] == ["results.csv"]
+    assert "mine" in (tmp_path / "d" / "results.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["cells.csv", "multirun.yaml", "report.html", "gain_train_accuracy.png"]
+)
+def test_any_file_that_a_sweep_would_replace_is_looked_at(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("dynsweep,id\n")
+    task = Task()
+    task.report = True
+    with pytest.raises(ForeignFile, match=name):
+        task.starts(tmp_path)
+    (tmp_path / name).write_text("\0")  # after a power failure
+    task.starts(tmp_path)
+
+
+def test_a_single_run_is_refused_too(tmp_path: Path, dynsweep: Dynsweep) -> None:
+    (tmp_path / "results.csv").write_text("a,b\n1,2\n")
+    refused = dynsweep("steps=2", "hydra.run.dir=.")
+    assert refused.returncode == 2
+    assert "results.csv: dynsweep did not write this file" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+    assert (tmp_path / "results.csv").read_text() == "a,b\n1,2\n"
+
+
+@pytest.mark.parametrize("form", ["png", "pdf", "svg"])
+def test_own_pictures_are_known_and_others_are_not(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"one.{form}"
+    figure = Figure()
+    figure.savefig(path)
+    with pytest.raises(ForeignFile, match=f"one.{form}: dynsweep did not write"):
+        style.save_all(figure, tmp_path / "one", [form])
+    # An earlier version's, beside records.
+    sweeps.sweep(tmp_path, {"period": [10]})
+    style.save_all(figure, tmp_path / "one", [form])
+    shutil.rmtree(tmp_path / "runs")
+    style.save_all(figure, tmp_path / "one", [form])
+
+
+def test_a_command_on_records_replaces_what_is_its_own(tmp_path: Path, capsys: Any) -> None:
+    directory, output = tmp_path / "sweep", tmp_path / "out"
+    sweeps.sweep(directory, {"period": [10, 20], "amplitude": [1.0, 5.0]})
+    command = [str(directory), "--output", str(output), "--html", "--no-figures"]
+    for _ in range(2):
+        aggregate_command.main(command)
+    # Version f780529 wrote tables too.
+    assets = Path(__file__).parent / "assets" / "sweep_format_1"
+    for name in ("results.csv", "cells.csv", "multirun.yaml"):
+        shutil.copy(assets / name, output)
+        refuse_foreign([output / name])
+    before = (output / "results.csv").read_text()
+    (output / "cells.csv").write_text("mine\n")
+    with pytest.raises(SystemExit) as ended:
+        aggregate_command.main(command)
+    assert ended.value.code == 2
+    assert "cells.csv: dynsweep did not write this file" in capsys.readouterr().err
+    assert (output / "results.csv").read_text() == before
+
+
+def test_files_of_others_in_folders_with_our_names_stay(tmp_path: Path) -> None:
+    mine = [tmp_path / name for name in ("weights/m.npz", "claims/a.json", ".x.tar.partial")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        os.utime(path, (0, 0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.time", lambda: 1e11)  # all is old, also where a file's change counts
+        remove_leftovers(tmp_path)
+        assert Claims(tmp_path).others() == []
+    assert all(path.exists() for path in mine)

@@ -20,6 +20,7 @@ from dynsweep.config.words import understood
 from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed, system_reason
 from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
+from dynsweep.store.foreign import ForeignFile
 from dynsweep.sweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS = 2, 1
@@ -55,8 +56,13 @@ def main() -> None:
     except Stop as stop:
         status = int(stop.code or 0)
         message = f"dynsweep: error: {stop.reason}"
-        if isinstance(stop.reason, StorageError):
+        if isinstance(stop.reason, ForeignFile):
+            report = False
+        elif isinstance(stop.reason, StorageError):
             message, report = f"{message}. {_go_on(task)}", False
+    except ForeignFile as error:
+        status, report = BAD_SETTING, False
+        message = f"dynsweep: error: {error}"
     except (SweepFailed, StorageError) as error:
         status, report = FAILED_RUNS, isinstance(error, SweepFailed)
         message = f"dynsweep: error: {error}. {_go_on(task)}"

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from dynsweep import __version__
 from dynsweep.errors import AnalysisError, DynsweepError, StorageError, system_reason
+from dynsweep.store.foreign import ForeignFile
 from dynsweep.sweep.signals import SIGNALS
 
 
@@ -29,6 +30,8 @@ class Parser(argparse.ArgumentParser):
                 yield
         except AnalysisError as error:
             error.prefix = "--"
+            self.error(str(error))
+        except ForeignFile as error:
             self.error(str(error))
         except StorageError as error:
             self.exit(1, f"{self.prog}: error: {error}; elsewhere: --output DIR\n")

@@ -18,6 +18,11 @@ def aggregate() -> None:
     _start("dynsweep-aggregate", "dynsweep.cli.aggregate_command")
 
 
+def status() -> None:
+    """``dynsweep-status``."""
+    _start("dynsweep-status", "dynsweep.cli.status_command")
+
+
 def trajectory() -> None:
     """``dynsweep-trajectory``."""
     _start("dynsweep-trajectory", "dynsweep.cli.trajectory_command")

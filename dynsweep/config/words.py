@@ -11,6 +11,7 @@ from dynsweep.errors import ConfigError, no_such
 POWER = re.compile(r"(?<![\w.])[+-]?\d+\.?\d*[eE][+-]?\d+(?![\w.])")
 MOST_DIGITS = 18  # of a whole number
 DIRECTORIES = ("hydra.sweep.dir", "hydra.run.dir")
+NO_DIRECTORY = "must name a directory; . is the working directory"
 
 
 def understood(words: Sequence[str]) -> list[str]:
@@ -32,7 +33,7 @@ def _understood(word: str) -> str:
     if sign and not name:
         raise ConfigError("", value, "a value without a name; type name=value")
     if sign and not value.strip("'\"") and name in DIRECTORIES:
-        raise ConfigError(name, value, "must name a directory; . is the working directory")
+        raise ConfigError(name, value, NO_DIRECTORY)
     setting = SETTINGS.get(name.lstrip("+"))
     return name + sign + POWER.sub(_whole, value) if setting and setting.whole else word
 

@@ -1,0 +1,98 @@
+"""The grid of a command: the jobs of its axes, and its runs when it is looked at again."""
+
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import initialize_config_module
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from dynsweep.config import SETTINGS, Run, flatten, register_schemas, typed
+from dynsweep.config.intent import meant_all
+from dynsweep.config.words import understood
+from dynsweep.errors import ConfigError
+from dynsweep.launchers.compose import Composer
+from dynsweep.launchers.private import basic_sweeper
+from dynsweep.store.command import recorded
+
+NO_POINTS = "a grid with no points; give at least one value"
+WORD = re.compile(r"(?!(true|false|null|nan|inf|None|True|False)$)[A-Za-z_/][\w./\-]*")
+SWEEPERS = ("FusedSweeper", "BasicSweeper")  # those whose jobs follow from the command alone
+
+
+def jobs(
+    params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader
+) -> list[list[str]]:
+    """The overrides of each job: the product of the axes of a sweeper's ``params`` and of the
+    command line, a later one of a setting in the place of an earlier one.
+
+    Raises:
+        ConfigError: an axis without values, or several presets.
+    """
+    axes = understood([_axis(name, value) for name, value in params.items()])
+    overrides = OverridesParser.create(loader).parse_overrides([*axes, *arguments])
+    for one in overrides:
+        if one.is_discrete_sweep() and not list(one.sweep_string_iterator()):
+            text = str(one.input_line).partition("=")[2]
+            raise ConfigError(one.get_key_element(), text, NO_POINTS)
+        if one.get_key_element() == "+sweep" and one.is_sweep_override():
+            text = str(one.input_line).partition("=")[2]
+            allowed = "one preset at a time: a preset has a grid of its own"
+            raise ConfigError("+sweep", text, allowed)
+    (split,) = basic_sweeper.BasicSweeper.split_arguments(overrides, None)
+    return [list(job) for job in split]
+
+
+def recorded_grid(directory: Path) -> list[Run] | None:
+    """The runs of the command that Hydra recorded in a directory last, composed again; ``None``
+    where nothing is recorded, or a sweeper decides as it goes.
+
+    Raises:
+        DynsweepError, HydraException, OmegaConfBaseException: this version cannot compose them.
+    """
+    config = recorded(directory)
+    if config is None:
+        return None
+    if not config["multirun"]:
+        job = OmegaConf.load(directory / ".hydra" / "config.yaml")
+        return meant_all([Run(0, config["overrides"]["task"], typed(job))])
+    if config["sweeper"]["_target_"].rpartition(".")[2] not in SWEEPERS:
+        return None
+    register_schemas()
+    with initialize_config_module("dynsweep.conf", version_base="1.3"):
+        state = GlobalHydra.instance().hydra
+        assert state is not None
+        words = [*config["words"], *_search_path(config)]
+        master = state.compose_config("config", words, run_mode=RunMode.MULTIRUN)
+        composer = Composer(state.config_loader, master)
+        params = flatten(config["sweeper"].get("params") or {})
+        tasks = jobs(params, config["overrides"]["task"], state.config_loader)
+        return meant_all(list(itertools.starmap(composer.run, enumerate(tasks))))
+
+
+def _search_path(config: Mapping[str, Any]) -> list[str]:
+    """The folder of ``--config-dir``, if there was one."""
+    sources = config.get("runtime", {}).get("config_sources") or []
+    given = [one for one in sources if one.get("provider") == "command-line"]
+    return [f"hydra.searchpath=[{one['schema']}://{one['path']}]" for one in given]
+
+
+def _axis(name: str, value: Any) -> str:
+    """An entry of ``sweeper.params`` as on the command line: a string is taken as it is, a list is
+    the values of an axis. (Hydra's basic sweeper makes one job of a list.)"""
+    if isinstance(value, str):
+        return f"{name}={value}"
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ConfigError(name, values, NO_POINTS)
+    if (setting := SETTINGS.get(name)) and setting.whole:  # YAML's 1e3 is a float
+        values = [int(one) if type(one) is float and one.is_integer() else one for one in values]
+    bare = [one if WORD.fullmatch(str(one)) else json.dumps(one) for one in values]
+    return f"{name}={','.join(map(str, bare))}"
