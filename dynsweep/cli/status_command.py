@@ -51,7 +51,7 @@ def tell(command: Parser, directories: Sequence[str]) -> None:
             command.error(f"{directory}: no such directory")
         grid, line, note = None, "", ""
         try:
-            line = command_line(directory) or ""
+            line = command_line(directory, here=True) or ""
             grid = recorded_grid(directory)
         except DynsweepError as error:
             note = str(error)

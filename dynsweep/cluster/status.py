@@ -78,9 +78,10 @@ def report(directory: Path, grid: Sequence[Run] | None = None, command: str = ""
             text += f", and {others:,} recorded of another"
     lines = [f"{directory}: {text}", *([note] if note else [])]
     lines += _at_work(claims)
-    todo = {run for run in runs if run not in records or records[run]["status"] == FAILED}
-    if todo | counted:
-        left = seconds_left(runs, todo | counted - records.keys(), records, claims)
+    again = {run for run in runs if runs[run].settings.retry_failed}
+    todo = {run for run in again & records.keys() if records[run]["status"] == FAILED}
+    if todo := todo | (counted | waiting) - records.keys():
+        left = seconds_left(runs, todo, records, claims)
         alive = bool(claims) or any(task.state.alive for task in unfinished)
         lines += _end(left, alive, command)
     if unfinished:
@@ -94,9 +95,8 @@ def _at_work(claims: Sequence[Claim]) -> list[str]:
     """A line for each process that trains a batch here now."""
     lines = []
     for claim in sorted(claims, key=lambda claim: claim.since)[:MOST_TASKS]:
-        line = (
-            f"  {claim.owner}: {_runs(len(claim.runs))}, {claim.done / len(claim.runs):.0%} done"
-        )
+        count = len(claim.runs)
+        line = f"  {claim.owner}: {_runs(count)}, {claim.done / count:.0%} done"
         if claim.since:
             line += f", for {duration(max(0, time.time() - claim.since))}"
         lines.append(line)
@@ -105,7 +105,7 @@ def _at_work(claims: Sequence[Claim]) -> list[str]:
 
 def _end(left: float | None, alive: bool, command: str) -> list[str]:
     """When what is at work should end; or how to go on, if nothing is."""
-    about = "" if left is None else f"about {duration(left)}"
+    about = f"about {duration(left)}" if left else ""
     if not alive:
         lines = [f"Nothing is at work{about and f'; what is left takes {about}'}."]
         return lines + [f"To go on: {command}"] * bool(command)

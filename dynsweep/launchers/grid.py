@@ -12,7 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import SETTINGS, Run, flatten, register_schemas, typed
 from dynsweep.config.intent import meant_all
@@ -62,6 +62,7 @@ def recorded_grid(directory: Path) -> list[Run] | None:
         return None
     if not config["multirun"]:
         job = OmegaConf.load(directory / ".hydra" / "config.yaml")
+        assert isinstance(job, DictConfig)
         return meant_all([Run(0, config["overrides"]["task"], typed(job))])
     if config["sweeper"]["_target_"].rpartition(".")[2] not in SWEEPERS:
         return None

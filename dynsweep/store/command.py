@@ -31,8 +31,9 @@ def recorded(directory: str | Path) -> dict[str, Any] | None:
     return {**config, "words": words, "multirun": path.name == "multirun.yaml"}
 
 
-def command_line(directory: str | Path) -> str | None:
+def command_line(directory: str | Path, here: bool = False) -> str | None:
     """What to type to go on in a directory, without secrets; ``None`` if nothing is recorded.
+    ``here``: with its present path, not the one that was typed.
 
     Raises:
         Damaged: the record cannot be read.
@@ -44,6 +45,8 @@ def command_line(directory: str | Path) -> str | None:
     kept = [word for word in without_secrets(words) if not word.startswith("hydra.mode=")]
     multirun = ["-m"] * ("hydra.mode=MULTIRUN" in words)
     setting = "hydra.sweep.dir" if config["multirun"] else "hydra.run.dir"
+    if here:
+        kept = [word for word in kept if not word.startswith(f"{setting}=")]
     if not any(word.startswith(f"{setting}=") for word in kept):
         kept.append(f"{setting}={directory}")
     return shlex.join(["dynsweep", *multirun, *kept])
