@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sweeps
 from conftest import COMMAND, ENVIRONMENT
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from matplotlib.figure import Figure
+from omegaconf import OmegaConf
 
-from dynsweep.cli import aggregate_command
+from dynsweep.cli import aggregate_command, status_command
 from dynsweep.cli.completion import internal, values
 from dynsweep.cli.hydra_errors import one_line
+from dynsweep.config import register_schemas
 from dynsweep.config.words import understood, unknown
 from dynsweep.errors import ConfigError
 from dynsweep.figures import style
+from dynsweep.launchers import register
+from dynsweep.launchers.grid import recorded_grid
+from dynsweep.launchers.multirun import write_multirun
 from dynsweep.store import read
 from dynsweep.store.foreign import ForeignFile, refuse_foreign
+from dynsweep.store.owners import owner
 from dynsweep.sweep.claims import Claims
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.task import Task
@@ -263,3 +275,113 @@ def test_files_of_others_in_folders_with_our_names_stay(tmp_path: Path) -> None:
         remove_leftovers(tmp_path)
         assert Claims(tmp_path).others() == []
     assert all(path.exists() for path in mine)
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Begins sweeps, as far as Hydra's record of the command."""
+    before = Singleton.get_state()
+
+    def write(*words: str) -> Path:
+        register()
+        register_schemas()
+        with initialize_config_module("dynsweep.conf", version_base="1.3"):
+            state = GlobalHydra.instance().hydra
+            assert state is not None
+            given = ["hydra.mode=MULTIRUN", f"hydra.sweep.dir={tmp_path}", *words]
+            write_multirun(
+                state.compose_config("config", given, run_mode=RunMode.MULTIRUN), tmp_path
+            )
+        os.utime(tmp_path / "multirun.yaml", (0, 0))  # long ago
+        return tmp_path
+
+    yield write
+    Singleton.set_state(before)
+
+
+def status(directory: Path, capsys: Any) -> list[str]:
+    status_command.main([str(directory)])
+    out, error = capsys.readouterr()
+    assert not error
+    return str(out).splitlines()
+
+
+def test_status_knows_the_grid_what_is_missing_and_how_to_go_on(
+    begin: Callable[..., Path], capsys: Any
+) -> None:
+    directory = begin("loss.period=10,20,40", "seed=range(0,2)", "retry_failed=false")
+    sweeps.sweep(directory, {"period": [10, 20, 80], "seed": [0, 1]}, lambda point: (
+        "failed" if point == {"period": 20, "seed": 1} else "completed"
+    ))  # fmt: skip
+    head, *lines = status(directory, capsys)
+    assert head == (
+        f"{directory}: 3 completed, 1 failed, 2 missing; "
+        "6 runs in the grid, and 2 recorded of another"
+    )
+    assert lines == [
+        "Nothing is at work; what is left takes about 0 s.",
+        f"To go on: dynsweep -m loss.period=10,20,40 'seed=range(0,2)' retry_failed=false "
+        f"hydra.sweep.dir={directory}",
+    ]
+
+
+def test_status_knows_who_is_at_work_and_when_it_ends(
+    begin: Callable[..., Path], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = begin("+sweep=width_lr", "seed=0", "model.width=10,20,30,40", "optimizer.lr=1")
+    assert "no runs yet" not in status(directory, capsys)[0]
+    runs = recorded_grid(directory)
+    assert runs is not None
+    first, second, *_ = [run.settings.identity() for run in runs]
+    claims = Claims(directory)
+    monkeypatch.setattr("dynsweep.sweep.claims.BEAT_SECONDS", 0.01)
+    with claims.claim(lambda others: ([0], [first, second])):
+        claims.done = 0.5
+        claims._content["since"] -= 60
+        while not any(claim.done for claim in Claims(directory).others(remove=False)):
+            time.sleep(0.01)
+        head, work, line, end, *rest = status(directory, capsys)
+    assert ": 2 running, " in head
+    assert work == "At work now:"
+    assert line.strip().startswith(f"{owner()}: 2 runs, 25% done, for 1 min")
+    # A minute for half a run: three minutes for what is claimed, two for each of the others.
+    minutes = 3 + 2 * (len(runs) - 2)
+    assert re.fullmatch(rf"Ends in about {minutes} min \d+ s, at \d\d:\d\d on .*", end)
+    assert not rest
+    assert not claims.folder.exists()
+    assert status(directory, capsys)[1] == "Nothing is at work."
+
+
+def test_status_of_a_single_run(begin: Callable[..., Path], capsys: Any) -> None:
+    directory = begin("loss.period=30")
+    config = OmegaConf.load(directory / "multirun.yaml")
+    (directory / "multirun.yaml").unlink()
+    (directory / ".hydra").mkdir()
+    OmegaConf.save({"hydra": config.pop("hydra")}, directory / ".hydra" / "hydra.yaml")
+    OmegaConf.save(config, directory / ".hydra" / "config.yaml")
+    head, *_ = status(directory, capsys)
+    assert head == f"{directory}: 1 missing; 1 run in the grid"
+    sweeps.sweep(directory, {"period": [30]})
+    assert status(directory, capsys) == [f"{directory}: 1 completed; 1 run in the grid"]
+
+
+@pytest.mark.slow
+def test_status_of_a_sweep_at_work_and_killed(tmp_path: Path, capsys: Any) -> None:
+    words = ["-m", "seed=range(0,8)", "steps=20000", "model.width=8", "engine=reference"]
+    process = subprocess.Popen(
+        [*COMMAND, *words, "engine.batch_size=2", "hydra.sweep.dir=d"], cwd=tmp_path,
+        env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    text = ""
+    while not re.search(r"d: \d completed, 2 running, \d missing; 8 runs in the grid\n", text):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        text = "\n".join(status(tmp_path / "d", capsys)) if (tmp_path / "d").exists() else ""
+    assert "Ends in about " in text
+    process.kill()
+    process.wait()
+    text = "\n".join(status(tmp_path / "d", capsys))
+    assert "Nothing is at work; what is left takes about " in text
+    assert "To go on: dynsweep -m " in text
+    assert f"hydra.sweep.dir={tmp_path / 'd'}" in text

@@ -1,8 +1,10 @@
 """How far a sweep is, for ``dynsweep-status DIR``: from files, and from Slurm."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,11 +16,12 @@ from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, read_submis
 from dynsweep.config import Run
 from dynsweep.config.labels import duration
 from dynsweep.errors import SlurmError
-from dynsweep.store import FAILED, FINISHED, Damaged, latest
+from dynsweep.store import FAILED, FINISHED, Damaged, SweepPaths, latest
 from dynsweep.store.damage import left_out
 from dynsweep.sweep.claims import Claim, Claims
 
 MOST_TASKS = 30  # listed one by one
+STARTING_SECONDS = 30.0  # from the start of a command to its first batch, at most
 SILENT_SECONDS = 60.0  # a process of this machine is not asked: if it says nothing, it is gone
 
 
@@ -58,16 +61,16 @@ def report(directory: Path, grid: Sequence[Run] | None = None, command: str = ""
     records = latest(directory)
     runs = {run.settings.identity(): run for run in grid or ()}
     claims = Claims(directory).others(remove=False)
+    claimed = {run for claim in claims for run in claim.runs}
+    claimed = {run for run in claimed if run not in records or records[run]["status"] == FAILED}
     unfinished, note = _unfinished(directory, records.keys())
-    counts = Counter(records[run]["status"] for run in records if grid is None or run in runs)
+    counted = records.keys() - claimed
+    counts = Counter(records[run]["status"] for run in counted if grid is None or run in runs)
     waiting = runs.keys() - records.keys() if grid else set()
-    counted: set[str] = set()  # a run that is in several tasks counts once
+    # A run that is in several tasks counts once.
     for word in ("running", "pending", "missing"):
         found = {run for task in unfinished if task.word == word for run in task.left}
-        if word == "running":
-            found |= set[str]().union(*(claim.runs for claim in claims))
-        if word == "missing":
-            found |= waiting
+        found |= {"running": claimed, "missing": waiting}.get(word, set())
         counts[word] = len(found - counted)
         counted |= found
     words = (*FINISHED, FAILED, "running", "pending", "missing")
@@ -80,10 +83,10 @@ def report(directory: Path, grid: Sequence[Run] | None = None, command: str = ""
     lines += _at_work(claims)
     again = {run for run in runs if runs[run].settings.retry_failed}
     todo = {run for run in again & records.keys() if records[run]["status"] == FAILED}
-    if todo := todo | (counted | waiting) - records.keys():
+    if todo := todo | counted - records.keys():
         left = seconds_left(runs, todo, records, claims)
         alive = bool(claims) or any(task.state.alive for task in unfinished)
-        lines += _end(left, alive, command)
+        lines += _end(left, alive, directory, command)
     if unfinished:
         lines += ["Tasks that have not finished:", *map(str, unfinished[:MOST_TASKS])]
     if len(unfinished) > MOST_TASKS:
@@ -96,23 +99,34 @@ def _at_work(claims: Sequence[Claim]) -> list[str]:
     lines = []
     for claim in sorted(claims, key=lambda claim: claim.since)[:MOST_TASKS]:
         count = len(claim.runs)
-        line = f"  {claim.owner}: {_runs(count)}, {claim.done / count:.0%} done"
+        line = f"  {claim.owner}: {_runs(count)}, {claim.done / max(1, count):.0%} done"
         if claim.since:
             line += f", for {duration(max(0, time.time() - claim.since))}"
         lines.append(line)
     return ["At work now:", *lines] if lines else []
 
 
-def _end(left: float | None, alive: bool, command: str) -> list[str]:
+def _end(left: float | None, alive: bool, directory: Path, command: str) -> list[str]:
     """When what is at work should end; or how to go on, if nothing is."""
-    about = f"about {duration(left)}" if left else ""
+    about = "" if left is None else f"about {duration(left)}"
     if not alive:
-        lines = [f"Nothing is at work{about and f'; what is left takes {about}'}."]
-        return lines + [f"To go on: {command}"] * bool(command)
+        text = f"Nothing is at work{about and f'; what is left takes {about}'}."
+        if (begun := _begun(directory)) < STARTING_SECONDS:
+            text += f" (A command began {duration(begun)} ago: it may still be starting.)"
+        return [text] + [f"To go on: {command}"] * bool(command)
     if left is None:
         return ["No run has taken any time yet: when it ends is not known."]
     end = datetime.now() + timedelta(seconds=left)
     return [f"Ends in {about}, at {end:%H:%M} on {end:%Y-%m-%d}, at the pace so far."]
+
+
+def _begun(directory: Path) -> float:
+    """How many seconds ago a command began here that has trained nothing yet; else infinite."""
+    paths = SweepPaths(directory)
+    if not paths.claims.exists():  # one that was killed leaves its claim
+        with suppress(OSError):
+            return max(0.0, time.time() - paths.multirun.stat().st_mtime)
+    return math.inf
 
 
 def _runs(count: int) -> str:
@@ -129,7 +143,9 @@ def _unfinished(directory: Path, recorded: Set[str]) -> tuple[list[_Unfinished],
             if status.state == "finished":
                 continue
             state = TaskState(status.state, alive=status.state != "failed")
-            if submission.scheduler == "local" and time.time() - status.updated > SILENT_SECONDS:
+            silent = time.time() - status.updated > SILENT_SECONDS
+            # On this machine nobody takes up again what was stopped, but the next command.
+            if submission.scheduler == "local" and (silent or status.state == "requeued"):
                 state = GONE
         try:
             left = Shard.read(submission.shard).identities() - recorded
