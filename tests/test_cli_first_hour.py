@@ -52,6 +52,7 @@ Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
         ("loss.period=range(1e3,4E3,1e+3)", "loss.period=range(1000,4000,1000)"),
         ("seed=choice(1e1,2)", "seed=choice(10,2)"),
         ("engine.batch_size=[1e2]", "engine.batch_size=[100]"),
+        ("hydra.launcher.workers=2e0", "hydra.launcher.workers=2"),
         # Refused by Hydra, each in one line.
         ("steps=1.5e0", "steps=1.5e0"),
         ("steps=1e-3", "steps=1e-3"),

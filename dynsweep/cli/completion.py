@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 from dynsweep.config import SETTINGS
-from dynsweep.config.launchers import PREFIX, SlurmConf
+from dynsweep.config.launchers import LAUNCHING
 from dynsweep.config.schemas import GROUPS
-from dynsweep.settings import declared
 
 HIDDEN = {f"{group}.name" for group in GROUPS}  # typed as group=..., with what belongs to it
 
@@ -32,7 +31,7 @@ def values(word: str) -> list[str]:
     ['precision=float32,bfloat16']
     """
     name, sign, typed = word.partition("=")
-    setting = (SETTINGS | declared(SlurmConf, PREFIX)).get(name)
+    setting = (SETTINGS | LAUNCHING).get(name)
     if not sign or setting is None:
         return []
     before, comma, last = typed.rpartition(",")

@@ -24,6 +24,8 @@ from dynsweep.store.foreign import ForeignFile
 from dynsweep.sweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS = 2, 1
+# Hydra's words on options that exclude or need each other, such as -m and --cfg.
+OPTIONS = ("Only one of --", "The --resolve flag", "Expecting one subcommand", "No completion")
 
 
 def main() -> None:
@@ -77,11 +79,10 @@ def main() -> None:
         status, report = FAILED_RUNS, False
         message = f"dynsweep: error: {system_reason(error)}. {_go_on(task)}"
     except ValueError as error:
-        if traces or not str(error).startswith("Only one of --"):
+        if traces or not str(error).startswith(OPTIONS):
             raise
-        # Hydra's word on options that exclude each other, such as -m and --cfg.
         status, report = BAD_SETTING, False
-        message = f"dynsweep: error: {error}"
+        message = f"dynsweep: error: {' '.join(str(error).split())}"
     if report and not task.detached:  # detached, it returns at once
         try:
             with task.signals.raising():

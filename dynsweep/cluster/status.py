@@ -83,7 +83,8 @@ def report(directory: Path, grid: Sequence[Run] | None = None, command: str = ""
     lines += _at_work(claims)
     again = {run for run in runs if runs[run].settings.retry_failed}
     todo = {run for run in again & records.keys() if records[run]["status"] == FAILED}
-    if todo := todo | counted - records.keys():
+    todo |= counted - records.keys()
+    if grid is not None and todo:
         left = seconds_left(runs, todo, records, claims)
         alive = bool(claims) or any(task.state.alive for task in unfinished)
         lines += _end(left, alive, directory, command)

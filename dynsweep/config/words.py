@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from dynsweep.config.launchers import LAUNCHING
 from dynsweep.config.run import SETTINGS
 from dynsweep.errors import ConfigError, no_such
 
@@ -34,7 +35,7 @@ def _understood(word: str) -> str:
         raise ConfigError("", value, "a value without a name; type name=value")
     if sign and not value.strip("'\"") and name in DIRECTORIES:
         raise ConfigError(name, value, NO_DIRECTORY)
-    setting = SETTINGS.get(name.lstrip("+"))
+    setting = (SETTINGS | LAUNCHING).get(name.lstrip("+"))
     return name + sign + POWER.sub(_whole, value) if setting and setting.whole else word
 
 

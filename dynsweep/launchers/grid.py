@@ -20,7 +20,7 @@ from dynsweep.config.words import understood
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.private import basic_sweeper
-from dynsweep.store.command import recorded
+from dynsweep.store.command import config_dirs, recorded
 
 NO_POINTS = "a grid with no points; give at least one value"
 WORD = re.compile(r"(?!(true|false|null|nan|inf|None|True|False)$)[A-Za-z_/][\w./\-]*")
@@ -70,19 +70,13 @@ def recorded_grid(directory: Path) -> list[Run] | None:
     with initialize_config_module("dynsweep.conf", version_base="1.3"):
         state = GlobalHydra.instance().hydra
         assert state is not None
-        words = [*config["words"], *_search_path(config)]
+        folders = [f"hydra.searchpath=[file://{path}]" for path in config_dirs(config)]
+        words = [*config["words"], *folders]
         master = state.compose_config("config", words, run_mode=RunMode.MULTIRUN)
         composer = Composer(state.config_loader, master)
         params = flatten(config["sweeper"].get("params") or {})
         tasks = jobs(params, config["overrides"]["task"], state.config_loader)
         return meant_all(list(itertools.starmap(composer.run, enumerate(tasks))))
-
-
-def _search_path(config: Mapping[str, Any]) -> list[str]:
-    """The folder of ``--config-dir``, if there was one."""
-    sources = config.get("runtime", {}).get("config_sources") or []
-    given = [one for one in sources if one.get("provider") == "command-line"]
-    return [f"hydra.searchpath=[{one['schema']}://{one['path']}]" for one in given]
 
 
 def _axis(name: str, value: Any) -> str:

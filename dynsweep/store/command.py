@@ -31,6 +31,12 @@ def recorded(directory: str | Path) -> dict[str, Any] | None:
     return {**config, "words": words, "multirun": path.name == "multirun.yaml"}
 
 
+def config_dirs(config: dict[str, Any]) -> list[str]:
+    """The folder that ``--config-dir`` named, if any, out of what :func:`recorded` gives."""
+    sources = (config.get("runtime") or {}).get("config_sources") or []
+    return [one["path"] for one in sources if one.get("provider") == "command-line"]
+
+
 def command_line(directory: str | Path, here: bool = False) -> str | None:
     """What to type to go on in a directory, without secrets; ``None`` if nothing is recorded.
     ``here``: with its present path, not the one that was typed.
@@ -49,4 +55,5 @@ def command_line(directory: str | Path, here: bool = False) -> str | None:
         kept = [word for word in kept if not word.startswith(f"{setting}=")]
     if not any(word.startswith(f"{setting}=") for word in kept):
         kept.append(f"{setting}={directory}")
-    return shlex.join(["dynsweep", *multirun, *kept])
+    folders = [word for path in config_dirs(config) for word in ("--config-dir", path)]
+    return shlex.join(["dynsweep", *multirun, *folders, *kept])
