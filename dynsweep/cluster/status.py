@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from dynsweep.cluster.commands import states
 from dynsweep.cluster.estimate import seconds_left
@@ -16,8 +17,9 @@ from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, read_submis
 from dynsweep.config import Run
 from dynsweep.config.labels import duration
 from dynsweep.errors import SlurmError
-from dynsweep.store import FAILED, FINISHED, Damaged, SweepPaths, latest
+from dynsweep.store import FAILED, FINISHED, Damaged, SweepPaths
 from dynsweep.store.damage import left_out
+from dynsweep.store.reading import count, read_file
 from dynsweep.sweep.claims import Claim, Claims
 
 MOST_TASKS = 30  # listed one by one
@@ -58,7 +60,9 @@ def report(directory: Path, grid: Sequence[Run] | None = None, command: str = ""
         grid: the runs of its command, if they are known.
         command: what to type to go on.
     """
-    records = latest(directory)
+    records: dict[str, dict[str, Any]] = {}
+    for path in SweepPaths(directory).records():
+        count(read_file(path, torn=False), records)  # one is perhaps written just now
     runs = {run.settings.identity(): run for run in grid or ()}
     claims = Claims(directory).others(remove=False)
     claimed = {run for claim in claims for run in claim.runs}
@@ -99,8 +103,8 @@ def _at_work(claims: Sequence[Claim]) -> list[str]:
     """A line for each process that trains a batch here now."""
     lines = []
     for claim in sorted(claims, key=lambda claim: claim.since)[:MOST_TASKS]:
-        count = len(claim.runs)
-        line = f"  {claim.owner}: {_runs(count)}, {claim.done / max(1, count):.0%} done"
+        runs = len(claim.runs)
+        line = f"  {claim.owner}: {_runs(runs)}, {claim.done / max(1, runs):.0%} done"
         if claim.since:
             line += f", for {duration(max(0, time.time() - claim.since))}"
         lines.append(line)

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dynsweep.config.run import SETTINGS
 from dynsweep.errors import StorageError
 from dynsweep.store.files import SweepPaths, replacing
+from dynsweep.store.records import METRICS
 from dynsweep.store.sealed import CHECKED
 
 MARK = "dynsweep"
@@ -22,6 +24,8 @@ TABLES = {
     "cells.csv": {"dataset", "model", "seeds", "completed", "diverged", "failed"},
     "threshold.csv": {"lr", "width", "largest_sharpness", "id"},
 }
+# Of a table with another name some columns are ours.
+KNOWN, FEW = {setting.column for setting in SETTINGS.values()} | set(METRICS), 3
 # What stands in a file of ours, by its suffix, and in one of an earlier version.
 MARKS = {
     ".png": (rb"Software\0dynsweep", rb"Software\0Matplotlib"),
@@ -76,7 +80,9 @@ def _own(path: Path) -> bool:
 
 def _table(path: Path, content: bytes) -> bool:
     columns = content.partition(b"\n")[0].decode(errors="replace").strip().split(",")
-    return TABLES.get(path.name, {MARK}) <= set(columns)
+    if path.name in TABLES:
+        return TABLES[path.name] <= set(columns)
+    return len(KNOWN.intersection(columns)) >= FEW
 
 
 def _sweep(directory: Path) -> bool:
