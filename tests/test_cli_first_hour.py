@@ -23,6 +23,7 @@ from hydra.types import RunMode
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
+from dynsweep import page
 from dynsweep.cli import aggregate_command, status_command
 from dynsweep.cli.completion import internal, values
 from dynsweep.cli.hydra_errors import one_line
@@ -31,7 +32,7 @@ from dynsweep.config.words import understood, unknown
 from dynsweep.errors import ConfigError
 from dynsweep.figures import style
 from dynsweep.launchers import register
-from dynsweep.launchers.grid import recorded_grid
+from dynsweep.launchers.grid import jobs, recorded_grid
 from dynsweep.launchers.multirun import write_multirun
 from dynsweep.store import read
 from dynsweep.store.foreign import ForeignFile, refuse_foreign
@@ -67,6 +68,16 @@ def test_whole_numbers_with_powers_of_ten(typed: str, meant: str) -> None:
     assert understood([typed]) == [meant]
 
 
+def test_powers_of_ten_in_the_axes_of_a_preset() -> None:
+    params = {"loss.period": [1e1, 20], "optimizer.lr": [1.0], "seed": "choice(1e0,2)"}
+    assert jobs(params, ["steps=7"], None) == [  # type: ignore[arg-type]
+        [f"loss.period={period}", "optimizer.lr=1.0", f"seed={seed}", "steps=7"]
+        for period in (10, 20)
+        for seed in (1, 2)
+    ]
+
+
+@pytest.mark.slow
 def test_a_sweep_over_whole_numbers_with_powers_of_ten(tmp_path: Path, dynsweep: Dynsweep) -> None:
     conf = tmp_path / "conf" / "sweep"
     conf.mkdir(parents=True)
@@ -103,12 +114,10 @@ def test_a_short_name_is_answered_with_the_full_one(name: str, full: str) -> Non
         ("lr=0.1", "lr=0.1: no such setting; did you mean optimizer.lr?"),
         ("-m +period=20,30", "period=20: no such setting; did you mean loss.period?"),
         ("-m model=", "model=: must be one of mlp, myrtle5, wide_resnet"),
-        ("steps=1.5e0", "steps=1.5e0: must be a whole number"),
         (
             "hydra.sweep.dir=",
             "hydra.sweep.dir=: must name a directory; . is the working directory",
         ),
-        ("=3", "=3: a value without a name; type name=value"),
     ],
 )
 def test_one_line_names_the_setting(command: str, line: str, dynsweep: Dynsweep) -> None:
@@ -178,11 +187,10 @@ def test_help_says_what_each_setting_means_and_may_be(dynsweep: Dynsweep) -> Non
     assert max(map(len, done.stdout.split("== Settings")[1].splitlines())) <= 100
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "all"], ["--version"]])
-def test_a_closed_pipe_is_quiet(arguments: list[str], tmp_path: Path) -> None:
+def test_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
     """As of ``dynsweep --help | head -1``; here nobody reads at all."""
     process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+        [*COMMAND, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
         env=ENVIRONMENT,
     )  # fmt: skip
     assert process.stdout is not None
@@ -209,7 +217,7 @@ def test_a_file_of_someone_else_is_refused_before_anything(
 
 
 @pytest.mark.parametrize(
-    "name", ["cells.csv", "multirun.yaml", "report.html", "gain_train_accuracy.png"]
+    "name", ["cells.csv", "multirun.yaml", "report.html", "gain_train_accuracy.png", "weights"]
 )
 def test_any_file_that_a_sweep_would_replace_is_looked_at(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("dynsweep,id\n")
@@ -221,6 +229,7 @@ def test_any_file_that_a_sweep_would_replace_is_looked_at(name: str, tmp_path: P
     task.starts(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_single_run_is_refused_too(tmp_path: Path, dynsweep: Dynsweep) -> None:
     (tmp_path / "results.csv").write_text("a,b\n1,2\n")
     refused = dynsweep("steps=2", "hydra.run.dir=.")
@@ -248,9 +257,12 @@ def test_own_pictures_are_known_and_others_are_not(form: str, tmp_path: Path) ->
 def test_a_command_on_records_replaces_what_is_its_own(tmp_path: Path, capsys: Any) -> None:
     directory, output = tmp_path / "sweep", tmp_path / "out"
     sweeps.sweep(directory, {"period": [10, 20], "amplitude": [1.0, 5.0]})
-    command = [str(directory), "--output", str(output), "--html", "--no-figures"]
+    command = [str(directory), "--output", str(output), "--no-figures"]
     for _ in range(2):
         aggregate_command.main(command)
+    template = Path(page.__file__).with_name("page.html")
+    shutil.copy(template, output / "report.html")
+    refuse_foreign([output / "report.html"])
     # Version f780529 wrote tables too.
     assets = Path(__file__).parent / "assets" / "sweep_format_1"
     for name in ("results.csv", "cells.csv", "multirun.yaml"):

@@ -113,7 +113,9 @@ def _outputs(directory: Path, multirun: bool, report: bool) -> list[Path]:
 
         pictures = [directory / f"{name}.{form}" for name in FIGURES for form in ("png", "pdf")]
     pictures += [paths.multirun] * multirun + [paths.report] * report
-    return [paths.results, paths.cells, *pictures]
+    folders = [paths.runs, paths.weights, paths.trajectories, paths.snapshots, paths.checkpoints]
+    files = [path for path in [*folders, paths.claims, paths.tasks] if path.is_file()]
+    return [paths.results, paths.cells, *pictures, *files]
 
 
 def _hide_secrets(path: Path) -> None:
