@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from dynsweep.errors import ConfigError, no_such
 
@@ -28,6 +28,7 @@ class Setting:
     Attributes:
         name: dotted, as typed on the command line.
         default: of its group; ``None`` where it is mandatory.
+        kind: its type, such as ``int | None``.
         help: what it means, in a few words.
         label: on an axis, with its unit.
         short: name of its column in tables, if not the dotted one.
@@ -40,6 +41,7 @@ class Setting:
 
     name: str
     default: Any = None
+    kind: Any = None
     help: str = ""
     label: str = ""
     short: str = ""
@@ -57,6 +59,16 @@ class Setting:
     def column(self) -> str:
         """Its name in tables."""
         return self.short or self.name
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole number."""
+        return int in (self.kind, *get_args(self.kind))
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All that there are, where they are few; as they are typed."""
+        return ("true", "false") if self.kind is bool else self.choices
 
     @property
     def allowed(self) -> str:
@@ -104,13 +116,14 @@ def setting(
 def declared(group: type, prefix: str = "") -> dict[str, Setting]:
     """The settings of a dataclass, those of the groups in it included, by dotted name."""
     found: dict[str, Setting] = {}
+    kinds = get_type_hints(group)
     for one in fields(group):
         if (inner := _inner(one)) is not None:
             found |= declared(inner, f"{prefix}{one.name}.")
             continue
         default = None if one.default in (MISSING, "???") else one.default
         found[prefix + one.name] = Setting(
-            prefix + one.name, default, **one.metadata.get(_KEY, {})
+            prefix + one.name, default, kinds[one.name], **one.metadata.get(_KEY, {})
         )
     return found
 

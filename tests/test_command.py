@@ -88,7 +88,7 @@ def test_help_names_every_choice(dynsweep: Dynsweep) -> None:
     conf = Path(__file__).parent.parent / "conf"
     for path in conf.glob("*/*.yaml"):
         assert path.stem in done.stdout, path
-    assert "amplitude: 20.0" in done.stdout
+    assert "loss.amplitude=20.0 " in done.stdout
 
 
 def test_config_is_shown(dynsweep: Dynsweep) -> None:

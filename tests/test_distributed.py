@@ -658,7 +658,7 @@ def test_status_of_a_plain_sweep(tmp_path: Path, dynsweep: Dynsweep) -> None:
     assert dynsweep("-m", *GRID, "steps=5", "hydra.sweep.dir=out").returncode == 0
     command = [sys.executable, "-m", "dynsweep.cli.aggregate_command", "out", "--status"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout == "out: 12 completed\n"
+    assert done.stdout == "out: 12 completed; 12 runs in the grid\n"
     command[3] = "nothing"
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

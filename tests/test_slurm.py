@@ -279,7 +279,8 @@ def test_detached_tasks_are_told_of_and_joined(
     assert text, before
     assert len(list(tmp_path.glob("tasks/*"))) == 1
     assert_same(tmp_path, undisturbed(60_000))
-    assert standing(cluster, tmp_path).strip() == f"{tmp_path}: 60 completed"
+    expected = f"{tmp_path}: 60 completed; 60 runs in the grid"
+    assert standing(cluster, tmp_path).strip() == expected
 
 
 def test_interrupt_cancels_the_tasks(cluster: Cluster, tmp_path: Path) -> None:

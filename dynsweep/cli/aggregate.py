@@ -1,7 +1,8 @@
 """From the records of sweep directories to CSV tables, figures and the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,7 +13,13 @@ from dynsweep.analysis.statistics import cells
 from dynsweep.analysis.summary import Summary
 from dynsweep.errors import AnalysisError
 from dynsweep.store import SweepPaths
-from dynsweep.store.files import make_folder, replacing
+from dynsweep.store.files import make_folder
+from dynsweep.store.foreign import refuse_foreign, replacing_own
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dynsweep.figures import SweepTables
 
 DEFAULT_METRICS = (*ACCURACIES, *(f"gain_{name}" for name in ACCURACIES))
 FORMATS = ("png", "pdf", "svg")
@@ -51,6 +58,7 @@ def aggregate(
 
     Raises:
         AnalysisError: a directory without records, or an argument that does not fit them.
+        ForeignFile: one that would be replaced is not dynsweep's; then nothing is written.
     """
     if output is None and len(directories) != 1:
         raise AnalysisError("several directories: say where to write, with output")
@@ -72,18 +80,20 @@ def aggregate(
     axes = select.axes(drawn, x, y)
 
     paths = SweepPaths(summary.output)
+    drawers = _drawers(metrics) if figures else {}
+    pictures = [paths.directory / f"{name}.{form}" for name in drawers for form in formats]
+    refuse_foreign([paths.results, paths.cells, *pictures, *([paths.report] if html else [])])
     make_folder(paths.directory)
     summary.files += [
         write_csv(runs[result_columns(runs)], paths.results),
         write_csv(table, paths.cells),
     ]
     if figures:
-        from dynsweep.figures import FIGURES, SweepTables, style
+        from dynsweep.figures import SweepTables, style
 
         tables = SweepTables(shown, drawn, *axes, wanted, summary.notes)
-        for name, draw in FIGURES.items():
-            metric = name.removeprefix("phase_diagram_")
-            if (metric in metrics or metric not in QUANTITIES) and (figure := draw(tables)):
+        for name, draw in drawers.items():
+            if figure := draw(tables):
                 summary.files += style.save_all(figure, paths.directory / name, formats)
     if html and len(runs):
         from dynsweep.page.page import write_page
@@ -93,8 +103,20 @@ def aggregate(
     return summary
 
 
+def _drawers(metrics: Sequence[str]) -> dict[str, Callable[["SweepTables"], "Figure | None"]]:
+    """Those of the figures that show one of the metrics, or none in particular."""
+    from dynsweep.figures import FIGURES
+
+    shown = {name: name.removeprefix("phase_diagram_") for name in FIGURES}
+    return {
+        name: draw
+        for name, draw in FIGURES.items()
+        if shown[name] in metrics or shown[name] not in QUANTITIES
+    }
+
+
 def write_csv(table: pd.DataFrame, path: Path) -> Path:
     """Write a table, whole or not at all."""
-    with replacing(path) as partial:
+    with replacing_own(path) as partial:
         table.to_csv(partial, index=False)
     return path

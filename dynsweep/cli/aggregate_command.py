@@ -1,7 +1,6 @@
 """The ``dynsweep-aggregate`` command."""
 
 import argparse
-from pathlib import Path
 
 from dynsweep.cli.parser import Parser
 from dynsweep.metrics import COLUMNS
@@ -84,8 +83,7 @@ def parser() -> Parser:
     command.add_argument(
         "--status",
         action="store_true",
-        help="write nothing; tell how many runs are done, running, pending, failed or missing, "
-        "and which tasks of a cluster are still at work",
+        help="write nothing; tell how far the sweep is, as dynsweep-status does",
     )
     return command
 
@@ -96,12 +94,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(command.parse_intermixed_args(arguments))
     directories = options["directories"]
     if options.pop("status"):
-        from dynsweep.cluster.status import report
+        from dynsweep.cli.status_command import tell
 
-        for directory in map(Path, directories):
-            if not directory.is_dir():
-                command.error(f"{directory}: no such directory")
-            print(report(directory))
+        tell(command, directories)
         return
     if len(directories) > 1 and not options["output"]:
         command.error("several directories: say where to write with --output DIR")

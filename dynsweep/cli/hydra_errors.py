@@ -2,7 +2,9 @@
 
 import re
 
-from dynsweep.errors import no_such
+from hydra.errors import OverrideParseException
+
+from dynsweep.config.words import unknown
 
 # OmegaConf's words for the type it wanted, and ours.
 _TYPES = {
@@ -18,21 +20,24 @@ _REPLACED = {"hydra/launcher=fused_local": "hydra.launcher.workers=N of the defa
 def one_line(error: BaseException, overrides: list[str]) -> str:
     """What Hydra raised, in the user's own words from the command line, ``overrides``."""
     text, cause = str(error), error.__cause__
-    if found := re.search(r"Could not find '(\S+)/([^/']+)'", text):
+    if found := re.search(r"Could not find '(\S+)/([^/']*)'", text):
         group, option = found.groups()
         options = re.findall(r"^\t(\w+)$", text, re.MULTILINE)
         if instead := _REPLACED.get(f"{group}={option}"):
             return f"{group}={option}: no longer there; take {instead}"
         return f"{group}={option}: must be one of {', '.join(options)}"
-    if found := re.search(r"Could not override '([^']+)'", text):
+    if found := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
         key = found[1]
         return f"{_typed(key, overrides)}: {_unknown(key, cause)}"
     if found := re.search(r"Ambiguous value for argument '(.+)'|Sweep parameters '(.+)'", text):
         return f"{found[1] or found[2]}: several values; add -m to sweep over them"
-    if found := re.search(r"Error parsing override '(.*)'\n(.*)", text):
+    if isinstance(error, OverrideParseException):
         if "empty choice" in text:
-            return f"{found[1]}: a grid with no points; give at least one value"
-        return f"{found[1]}: {found[2]}"
+            return f"{error.override}: a grid with no points; give at least one value"
+        found = re.search(r"Error parsing override '.*'\n(.*)", text)
+        if found and "=" in error.override:
+            return f"{error.override}: {found[1]}"
+        return f"{error.override}: {_misspelt(error.override)}"
     if found := re.search(r"Error merging override (.*)", text):
         return f"{found[1]}: {_wanted(str(cause))}"
     return " ".join(f"{text} {cause or ''}".split())
@@ -47,11 +52,23 @@ def _typed(key: str, overrides: list[str]) -> str:
 
 
 def _unknown(key: str, cause: BaseException | None) -> str:
-    prefix, _, name = key.rpartition(".")
     known = sorted(str(name) for name in getattr(cause, "parent_node", None) or ())
-    if not known:
-        return f"nothing to replace here; to add it, type +{key}=..."
-    return no_such(name, known, f" in {prefix}" if prefix else "")
+    text = unknown(key, known)
+    if known or "did you mean" in text:
+        return text
+    return f"nothing to replace here; to add it, type +{key}=..."
+
+
+def _misspelt(override: str) -> str:
+    """What Hydra's grammar has against an override."""
+    _, sign, value = override.partition("=")
+    if not sign:
+        return "not understood; type name=value"
+    if value.rstrip().endswith(","):
+        return "a value is missing after the comma"
+    if any(value.count(left) > value.count(right) for left, right in ("()", "[]", "{}")):
+        return "a bracket is not closed"
+    return "a value that is not understood; one with spaces or brackets needs quotes"
 
 
 def _wanted(text: str) -> str:

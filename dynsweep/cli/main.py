@@ -4,24 +4,36 @@ import logging
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 
 import hydra
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dynsweep import __version__
+from dynsweep.cli.completion import completed
 from dynsweep.cli.hydra_errors import one_line
+from dynsweep.cli.settings_help import settings_help
 from dynsweep.config import register_schemas
+from dynsweep.config.words import understood
 from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed, system_reason
 from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
+from dynsweep.store.foreign import ForeignFile
 from dynsweep.sweep.task import Stop, Task
 
 BAD_SETTING, FAILED_RUNS = 2, 1
+# Hydra's words on options that exclude or need each other, such as -m and --cfg.
+OPTIONS = ("Only one of --", "The --resolve flag", "Expecting one subcommand", "No completion")
 
 
 def main() -> None:
     """Run the app. Exit status: 0, 1 where runs failed or could not be written, 2 for a bad
     setting, 130 on Ctrl-C, 143 on SIGTERM."""
+    if "--version" in sys.argv[1:]:
+        print(f"dynsweep {__version__} (Hydra {hydra.__version__})")
+        return
     traces = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra then raises what it would print over several lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -30,18 +42,29 @@ def main() -> None:
     register_schemas()
     task = Task()
     task.signals.catch()
+    # For ${dynsweep.settings:} in the template of --help.
+    OmegaConf.register_new_resolver(
+        "dynsweep.settings", lambda *, _root_: settings_help(_root_), replace=True
+    )
     app = hydra.main(version_base="1.3", config_path="pkg://dynsweep.conf", config_name="config")
     status, message, report, interrupted = 0, "", True, False
     try:
-        app(task)()
+        sys.argv[1:] = understood(sys.argv[1:])
+        with completed() if any(word.startswith("query=") for word in sys.argv) else nullcontext():
+            app(task)()
     except KeyboardInterrupt:
         interrupted = True
         message = f"Interrupted. {_go_on(task)}"
     except Stop as stop:
         status = int(stop.code or 0)
         message = f"dynsweep: error: {stop.reason}"
-        if isinstance(stop.reason, StorageError):
+        if isinstance(stop.reason, ForeignFile):
+            report = False
+        elif isinstance(stop.reason, StorageError):
             message, report = f"{message}. {_go_on(task)}", False
+    except ForeignFile as error:
+        status, report = BAD_SETTING, False
+        message = f"dynsweep: error: {error}"
     except (SweepFailed, StorageError) as error:
         status, report = FAILED_RUNS, isinstance(error, SweepFailed)
         message = f"dynsweep: error: {error}. {_go_on(task)}"
@@ -56,11 +79,10 @@ def main() -> None:
         status, report = FAILED_RUNS, False
         message = f"dynsweep: error: {system_reason(error)}. {_go_on(task)}"
     except ValueError as error:
-        if traces or not str(error).startswith("Only one of --"):
+        if traces or not str(error).startswith(OPTIONS):
             raise
-        # Hydra's word on options that exclude each other, such as -m and --cfg.
         status, report = BAD_SETTING, False
-        message = f"dynsweep: error: {error}"
+        message = f"dynsweep: error: {' '.join(str(error).split())}"
     if report and not task.detached:  # detached, it returns at once
         try:
             with task.signals.raising():

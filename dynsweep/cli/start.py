@@ -18,6 +18,11 @@ def aggregate() -> None:
     _start("dynsweep-aggregate", "dynsweep.cli.aggregate_command")
 
 
+def status() -> None:
+    """``dynsweep-status``."""
+    _start("dynsweep-status", "dynsweep.cli.status_command")
+
+
 def trajectory() -> None:
     """``dynsweep-trajectory``."""
     _start("dynsweep-trajectory", "dynsweep.cli.trajectory_command")
@@ -29,8 +34,10 @@ def _start(name: str, module: str) -> None:
     try:
         for word in sys.argv:
             word.encode()
-        importlib.import_module(module).main()
-        sys.stdout.flush()
+        try:
+            importlib.import_module(module).main()
+        finally:
+            sys.stdout.flush()  # here, where it is known what to do about a closed pipe
     except KeyboardInterrupt:
         print(f"{name}: interrupted; files that were complete stay", file=sys.stderr)
         sys.stdout.flush()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dynsweep.errors import ConfigError, no_such
-from dynsweep.settings import check, setting
+from dynsweep.settings import check, declared, setting
 
 PREFIX = "hydra.launcher."
 SIZES = ("tasks", "runs_per_task", "minutes_per_task")
@@ -107,6 +107,14 @@ class SlurmConf:
                 several = instead == "tasks"
                 allowed = RANKS if several else f"give {PREFIX}{instead} instead"
                 raise ConfigError(f"{PREFIX}additional_parameters.{name}", value, allowed)
+
+
+# By the names that are typed, of all launchers and the sweeper; where they share one, the last's.
+LAUNCHING = {
+    **declared(FusedSweeperConf, "hydra.sweeper."),
+    **declared(FusedLauncherConf, PREFIX),
+    **declared(SlurmConf, PREFIX),
+}
 
 
 def slurm_conf(settings: Mapping[str, Any]) -> SlurmConf:

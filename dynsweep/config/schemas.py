@@ -4,7 +4,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config.groups import EngineConfig, LossConfig, ObserveConfig, OptimizerConfig
 from dynsweep.config.launchers import FusedLauncherConf, FusedSweeperConf, SlurmConf
-from dynsweep.config.run import RunConfig, from_flat
+from dynsweep.config.run import SETTINGS, RunConfig, from_flat
+from dynsweep.config.words import unknown
 from dynsweep.data import DATASETS
 from dynsweep.errors import ConfigError
 from dynsweep.models import MODELS
@@ -42,4 +43,9 @@ def typed(config: DictConfig) -> RunConfig:
     for group in GROUPS:
         if plain.get(group) is None:
             raise ConfigError(group, plain.get(group), "must not be removed")
-    return from_flat(flatten(plain))
+    try:
+        return from_flat(flatten(plain))
+    except ConfigError as error:
+        if error.setting not in SETTINGS and "did you mean" in (text := unknown(error.setting)):
+            raise ConfigError(error.setting, error.value, text) from None
+        raise

@@ -23,7 +23,7 @@ from dynsweep.data import load
 from dynsweep.figures import layout, style
 from dynsweep.figures.tables import SweepTables
 from dynsweep.store import Damaged, load_weights
-from dynsweep.store.files import replacing
+from dynsweep.store.foreign import MARK, replacing_own
 
 PIXELS = 320  # of the plane, along each side
 GIF_DPI = 100
@@ -138,9 +138,9 @@ def save_animation(
     durations = [1000 // fps] * (len(frames) - 1) + [1000 // fps * HOLD]
     frames[0].save(
         whole := io.BytesIO(), "GIF", save_all=True, append_images=frames[1:],
-        duration=durations, loop=0,
+        duration=durations, loop=0, comment=f"Made with {MARK}",
     )  # fmt: skip
-    with replacing(path) as partial:
+    with replacing_own(path) as partial:
         partial.write_bytes(whole.getbuffer())
     return path
 

@@ -14,7 +14,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from dynsweep.config.labels import number
-from dynsweep.store.files import make_folder, replacing
+from dynsweep.store.files import make_folder
+from dynsweep.store.foreign import MARK, replacing_own
 
 SHEET = mpl.rc_params_from_file(
     Path(__file__).with_name("sheet.mplstyle"), use_default_template=False
@@ -25,6 +26,11 @@ styled = mpl.rc_context(SHEET)
 SMALL = 7.5  # points: text in cells, and ticks of small panels
 INK, MISSING = SHEET["text.color"], "0.93"
 SEQUENTIAL, DIVERGING = "viridis", "RdBu"
+METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": MARK},
+    "pdf": {"Creator": MARK, "CreationDate": None},
+    "svg": {"Creator": MARK, "Date": None},
+}
 COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 
 
@@ -34,11 +40,10 @@ def save_all(figure: Figure, stem: Path, formats: Sequence[str] = ("png", "pdf")
     make_folder(stem.parent)
     paths = [stem.with_name(f"{stem.name}.{form}") for form in formats]
     for path, form in zip(paths, formats, strict=True):
-        # A file that depends on the figure alone: PDF would note the time.
-        metadata: dict[str, Any] = {"CreationDate": None} if form == "pdf" else {}
+        # A file that depends on the figure alone: some would note the time.
         # Into memory first: Matplotlib does not expect that a write may fail.
-        figure.savefig(drawn := io.BytesIO(), format=form, metadata=metadata)
-        with replacing(path) as partial:
+        figure.savefig(drawn := io.BytesIO(), format=form, metadata=METADATA.get(form))
+        with replacing_own(path) as partial:
             partial.write_bytes(drawn.getbuffer())
     return paths
 

@@ -10,6 +10,7 @@ from dynsweep.config.secrets import hidden
 from dynsweep.errors import ConfigError, SlurmError, StorageError
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import make_folder
+from dynsweep.store.foreign import ForeignFile, refuse_foreign
 from dynsweep.store.sealed import write_checked
 
 
@@ -25,6 +26,7 @@ def make_sweep(directory: Path) -> None:
 def write_multirun(config: DictConfig, directory: Path) -> None:
     """Write ``multirun.yaml``, without secrets. A finished sweep that may not be written to has
     one; whether there is anything to train shows later."""
+    refuse_foreign([SweepPaths(directory).multirun])
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     plain["hydra"] = hidden(plain.get("hydra"))
@@ -47,10 +49,11 @@ def no_trace_of_refusals(directory: Path) -> Iterator[None]:
         raise ConfigError("hydra.sweep.dir", directory, str(error.strerror)) from None
     try:
         yield
-    except (ConfigError, SlurmError):
+    except (ConfigError, SlurmError, ForeignFile):
         with suppress(OSError):  # something else is in there
             if before is not None:
-                file.write_bytes(before)
+                if file.read_bytes() != before:
+                    file.write_bytes(before)
             elif [path.name for path in directory.iterdir()] == [file.name]:
                 file.unlink()
             for folder in new:

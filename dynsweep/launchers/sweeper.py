@@ -1,16 +1,10 @@
 """``hydra/sweeper=fused``: the product of all axes, checked as a whole before the first run."""
 
 import itertools
-import json
-import logging
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import TaskFunction
@@ -18,20 +12,15 @@ from omegaconf import OmegaConf
 
 from dynsweep.config import flatten
 from dynsweep.config.intent import meant_all
-from dynsweep.errors import ConfigError, DynsweepError, NotSubmitted, SweepFailed
+from dynsweep.config.words import NO_DIRECTORY
+from dynsweep.errors import ConfigError, NotSubmitted, SweepFailed
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
+from dynsweep.launchers.grid import jobs
 from dynsweep.launchers.multirun import make_sweep, no_trace_of_refusals, write_multirun
 from dynsweep.launchers.private import basic_sweeper
-from dynsweep.sweep.progress import QUICK, told
+from dynsweep.sweep.progress import told
 from dynsweep.sweep.task import Task
-
-log = logging.getLogger(__name__)
-
-JOB_BYTES = 2000  # of memory that a run of a grid takes, about
-MOST_VALUES = 10**7  # of one axis that are counted
-NO_POINTS = "a grid with no points; give at least one value"
-WORD = re.compile(r"(?!(true|false|null|nan|inf|None|True|False)$)[A-Za-z_/][\w./\-]*")
 
 
 class FusedSweeper(Sweeper):
@@ -54,62 +43,29 @@ class FusedSweeper(Sweeper):
         if basic.max_batch_size is not None and basic.max_batch_size < 1:
             allowed = "must be at least 1, or null"
             raise ConfigError("hydra.sweeper.max_batch_size", basic.max_batch_size, allowed)
-        axes = [_axis(name, value) for name, value in basic.params.items()]
-        overrides = OverridesParser.create(loader).parse_overrides([*axes, *arguments])
-        for one in overrides:
-            if one.is_discrete_sweep() and next(iter(one.sweep_string_iterator()), None) is None:
-                text = str(one.input_line).partition("=")[2]
-                raise ConfigError(one.get_key_element(), text, NO_POINTS)
-            if one.get_key_element() == "+sweep" and one.is_sweep_override():
-                text = str(one.input_line).partition("=")[2]
-                allowed = "one preset at a time: a preset has a grid of its own"
-                raise ConfigError("+sweep", text, allowed)
-        count = _count(overrides)
-        log.info("Checking %s jobs", f"{count:,}")
-        (jobs,) = basic.split_arguments(overrides, None)
-        size = basic.max_batch_size or len(jobs)
+        tasks = jobs(basic.params, arguments, loader)
+        size = basic.max_batch_size or len(tasks)
         fused = isinstance(launcher, FusedLauncher)
         composer = launcher.composer if fused else Composer(loader, config)
-        numbered = told(enumerate(jobs), count, "Composing")
+        numbered = told(enumerate(tasks), len(tasks), "Composing")
         runs = meant_all([composer.run(number, job) for number, job in numbered])
         # Stock launchers cannot be asked; one for Slurm has it in its name.
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)
+        if not config.hydra.sweep.dir:
+            raise ConfigError("hydra.sweep.dir", "", NO_DIRECTORY)
         directory = Path(config.hydra.sweep.dir)
         returns: list[Sequence[JobReturn]] = []
         with no_trace_of_refusals(directory):
             make_sweep(directory)
-            write_multirun(config, directory)
             self.task.starts(directory)  # also where a stock launcher trains in other processes
+            write_multirun(config, directory)
             launch = launcher.launch_runs if fused else launcher.launch
-            for first in range(0, len(jobs), size):
+            for first in range(0, len(tasks), size):
                 part = slice(first, first + size)
-                returns.append(launch(runs[part]) if fused else launch(jobs[part], first))
+                returns.append(launch(runs[part]) if fused else launch(tasks[part], first))
         _raise_failures(list(itertools.chain(*returns)))
         return returns
-
-
-def _count(overrides: Sequence[Override]) -> int:
-    """How many jobs a grid has; refused where they would not fit the memory.
-
-    Raises:
-        DynsweepError: with the number of those that fit.
-    """
-    counts: dict[str, int] = {}
-    for one in overrides:  # a later one of a key takes the place of an earlier one
-        values = one.sweep_string_iterator() if one.is_discrete_sweep() else ("",)
-        counts[one.get_key_element()] = sum(1 for _ in itertools.islice(values, MOST_VALUES))
-    count = math.prod(counts.values())
-    if count > QUICK:
-        from dynsweep.engines.devices import available_memory
-
-        fitting = available_memory("cpu") // 2 // JOB_BYTES
-        if count > fitting:
-            raise DynsweepError(
-                f"a grid of {count:,} runs: at most {fitting:,} fit into the memory that is free; "
-                "take fewer values, or a part of them at a time"
-            )
-    return count
 
 
 def _raise_failures(jobs: Sequence[JobReturn]) -> None:
@@ -132,15 +88,3 @@ def _raise_failures(jobs: Sequence[JobReturn]) -> None:
         raise SweepFailed("; ".join(words)) from (
             error if isinstance(error, BaseException) else None
         )
-
-
-def _axis(name: str, value: Any) -> str:
-    """An entry of ``sweeper.params`` as on the command line: a string is taken as it is, a list is
-    the values of an axis. (Hydra's basic sweeper makes one job of a list.)"""
-    if isinstance(value, str):
-        return f"{name}={value}"
-    values = value if isinstance(value, list) else [value]
-    if not values:
-        raise ConfigError(name, values, NO_POINTS)
-    bare = [one if WORD.fullmatch(str(one)) else json.dumps(one) for one in values]
-    return f"{name}={','.join(map(str, bare))}"

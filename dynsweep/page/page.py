@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,13 +12,12 @@ import pandas as pd
 
 from dynsweep.analysis.decisions import typical_runs
 from dynsweep.config.labels import duration
-from dynsweep.config.secrets import without_secrets
 from dynsweep.page.payload import payload
 from dynsweep.page.pictures import decision_sprite, trajectories
 from dynsweep.store import FAILED, Damaged
+from dynsweep.store.command import command_line
 from dynsweep.store.damage import left_out
-from dynsweep.store.files import replacing
-from dynsweep.store.sealed import read_checked
+from dynsweep.store.foreign import replacing_own
 
 SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
 MOST_BYTES = 6_000_000
@@ -52,7 +50,7 @@ def write_page(
             content[name] = None
             notes.append(f"The report page is without {words}: they are too large.")
             text = _render(directories, runs, content)
-    with replacing(path) as partial:
+    with replacing_own(path) as partial:
         partial.write_text(text, encoding="utf-8")
     return notes
 
@@ -106,32 +104,8 @@ def _commands(directories: Sequence[str | Path]) -> list[str]:
     """The command lines of the sweeps, as far as Hydra recorded them and they are no secrets."""
     commands = []
     for directory in directories:
-        places = [Path(directory, name) for name in ("multirun.yaml", ".hydra/hydra.yaml")]
-        path = next((path for path in places if path.exists()), None)
-        if path is None:
-            continue
         try:
-            words = _overrides(path)
+            commands.append(command_line(directory))
         except Damaged as error:
             left_out(error, "the command line on the report page")
-            continue
-        kept = [word for word in without_secrets(words) if not word.startswith("hydra.mode=")]
-        multirun = ["-m"] * ("hydra.mode=MULTIRUN" in words)
-        setting = "hydra.sweep.dir" if path.name == "multirun.yaml" else "hydra.run.dir"
-        if not any(word.startswith(f"{setting}=") for word in kept):
-            kept.append(f"{setting}={directory}")
-        commands.append(shlex.join(["dynsweep", *multirun, *kept]))
-    return commands
-
-
-def _overrides(path: Path) -> list[str]:
-    """What was typed, out of Hydra's record of it."""
-    import yaml
-
-    try:
-        hydra = yaml.safe_load(read_checked(path) or "")["hydra"]["overrides"]
-        words = [*(hydra["hydra"] or []), *(hydra["task"] or [])]
-        "".join(words).encode()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as error:
-        raise Damaged(path, error if isinstance(error, OSError) else "is damaged") from None
-    return words
+    return [command for command in commands if command]

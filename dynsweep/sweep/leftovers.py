@@ -20,6 +20,8 @@ OWNER = r"([^.]+\.[0-9a-f]{6}-\d+)"
 MENTION = re.compile(rb'"(?:weights|snapshots|trajectory)":"([^"]+)"')
 PARTIAL = re.compile(rf"\.{OWNER}-[0-9a-f]+\.partial$")
 ATTACHED = re.compile(rf"\d{{8}}T\d+-{OWNER}-[0-9a-f]+-\d+\.(npz|csv\.gz)$")
+# Of versions before, whose names were without the machine's number: other files are not ours.
+EARLIER = re.compile(r"\.[0-9a-f]{6}\.partial$|\d{8}T\d+-.+-[0-9a-f]{6}-\d+\.(npz|csv\.gz)$")
 
 
 def remove_leftovers(directory: str | Path) -> None:
@@ -48,7 +50,7 @@ def remove_checkpoints(directory: str | Path, recorded: Container[str]) -> None:
 def _partial(paths: SweepPaths) -> Iterator[Path]:
     """Of :func:`dynsweep.store.files.replacing`."""
     folders = [paths.directory, paths.weights, paths.trajectories, paths.snapshots]
-    for folder in [*folders, paths.checkpoints, *paths.tasks.glob("*")]:
+    for folder in [*folders, paths.checkpoints, paths.claims, *paths.tasks.glob("*")]:
         for path in folder.glob(".*.partial"):
             if not _at_work(PARTIAL.search(path.name), path):
                 yield path
@@ -69,8 +71,9 @@ def _unmentioned(paths: SweepPaths) -> list[Path]:
 
 
 def _at_work(name: re.Match[str] | None, path: Path) -> bool:
+    if not name and not EARLIER.search(path.name):
+        return True
     with suppress(OSError):
-        # Of a version before, if there is no name of a process in it.
         silent = time.time() - path.stat().st_ctime
         return at_work(name[1] if name else "", silent, SILENT_SECONDS)
     return True

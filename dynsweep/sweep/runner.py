@@ -155,10 +155,14 @@ class _Sweep:
         count = sum(len(self.twins[leader]) for leader in leaders)
         half, trained, reason = len(leaders) // 2, 0.0, ""
 
+        def advance(runs: float) -> None:
+            progress.advance(runs)
+            self.claims.done += runs
+
         def on_steps(steps: int) -> None:
             nonlocal trained
             trained += steps * count / batch.steps
-            progress.advance(steps * count / batch.steps)
+            advance(steps * count / batch.steps)
 
         try:
             outcome = train(batch, engine, device, on_steps, checkpoint, self.stop)
@@ -178,8 +182,8 @@ class _Sweep:
             self.recorder.failed(self.twins[leaders[0]], reason, engine.name, device)
         checkpoint.remove()
         if not (reason and half):
-            progress.advance(count - trained)
+            advance(count - trained)
             return
-        progress.advance(-trained)
+        advance(-trained)
         for part in (leaders[:half], leaders[half:]):
             self._isolate(part, team, progress)

@@ -12,7 +12,9 @@ from dynsweep.config import Run, typed
 from dynsweep.config.intent import meant
 from dynsweep.config.secrets import hidden
 from dynsweep.errors import DynsweepError, RunFailed, StorageError
+from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
+from dynsweep.store.foreign import ForeignFile, refuse_foreign
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.signals import SIGNALS
 
@@ -83,7 +85,9 @@ class Task:
         except DynsweepError as error:
             if multirun:
                 raise
-            raise Stop(1 if isinstance(error, RunFailed | StorageError) else 2, error) from None
+            failed = isinstance(error, RunFailed | StorageError)
+            failed = failed and not isinstance(error, ForeignFile)
+            raise Stop(1 if failed else 2, error) from None
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
         """Check the whole grid, see :mod:`dynsweep.sweep.teams`; refuse it if no run is fit."""
@@ -97,10 +101,29 @@ class Task:
         self.report = any(run.settings.report for run in runs)
 
     def starts(self, directory: Path, multirun: bool = True) -> None:
-        """Note where runs will be recorded from now on."""
+        """Note where runs will be recorded from now on.
+
+        Raises:
+            ForeignFile: something there would be replaced, and is not dynsweep's.
+        """
         self.multirun = multirun
         if directory not in self.directories:
+            refuse_foreign(_outputs(directory, multirun, self.report))
             self.directories.append(directory)
+
+
+def _outputs(directory: Path, multirun: bool, report: bool) -> list[Path]:
+    """What will be written there, besides records."""
+    paths = SweepPaths(directory)
+    pictures: list[Path] = []
+    if any(directory.glob("*.p[nd][gf]")):  # only then: Matplotlib takes its time
+        from dynsweep.figures import FIGURES
+
+        pictures = [directory / f"{name}.{form}" for name in FIGURES for form in ("png", "pdf")]
+    pictures += [paths.multirun] * multirun + [paths.report] * report
+    folders = [paths.runs, paths.weights, paths.trajectories, paths.snapshots, paths.checkpoints]
+    files = [path for path in [*folders, paths.claims, paths.tasks] if path.is_file()]
+    return [paths.results, paths.cells, *pictures, *files]
 
 
 def _hide_secrets(path: Path) -> None:
