@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from conftest import COMMAND, ENVIRONMENT
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from sweeps import AMPLITUDES, PERIODS, plane, record, sweep, write
 
 import dynsweep
@@ -25,6 +26,7 @@ from dynsweep.analysis.statistics import cells
 from dynsweep.analysis.variance import decompose, on_grid, ranked, shares
 from dynsweep.cli.aggregate import aggregate
 from dynsweep.config import SETTINGS
+from dynsweep.figures import style
 from dynsweep.figures.layout import facts
 from dynsweep.page.payload import bars
 
@@ -132,6 +134,11 @@ def test_captions_name_what_is_unusual_in_all_runs(tmp_path: Path) -> None:
         "spirals, mlp, width 100, init standard, lr 1, 70 steps, counting notebook, momentum 0.5, "
         "nesterov true, schedule cosine, precision float64, noise 0.4, dataset seed 3, 1 seed"
     )
+    # On a narrow figure lines end between settings.
+    figure = style.title(Figure(figsize=(4, 3)), "Accuracy", facts(table, "train_accuracy"))
+    lines = figure.texts[1].get_text().splitlines()
+    assert all(line.endswith(",") for line in lines[:-1])
+    assert 4 <= len(lines) == len([line for line in lines if len(line) <= 52])
     static = table[table["amplitude"] == 1]
     assert "loss.counting" not in unusual(static)  # means nothing to them
     assert list(unusual(table, ["steps", "precision"])) == [
@@ -144,7 +151,7 @@ def test_captions_name_what_is_unusual_in_all_runs(tmp_path: Path) -> None:
 
 
 def test_the_title_of_a_trajectory_has_them_too(
-    real: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    real: tuple[Path, str],
 ) -> None:
     from dynsweep.cli.curves import _title
 
@@ -421,9 +428,7 @@ def test_settings_that_go_together_and_seeds_that_do_not(tmp_path: Path) -> None
     assert notes == ["No shares of variance: no seed has a result in all 5 cells."]
 
 
-def test_the_command_tells_what_matters(
-    real: tuple[Path, str], dynsweep: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_the_command_tells_what_matters(real: tuple[Path, str]) -> None:
     directory, printed = real
     assert "variance.csv" in printed
     lines = printed[printed.index("share of the variance") :].splitlines()

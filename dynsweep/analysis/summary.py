@@ -91,9 +91,12 @@ class Summary:
         if self.variance.empty:
             return []
         lines = [f"{'share of the variance of accuracy':42}{'training':>11}{'validation':>11}"]
-        for name, values in ranked(self.variance).iterrows():
+        shown = ranked(self.variance)
+        for name, values in shown.iterrows():
             train, valid = (_percent(value) for value in values)
             lines.append(f"{name!s:42}{train:>11}{valid:>11}")
+        if (shown < -0.0005).any(axis=None):
+            lines.append("(below 0: no effect that stands out from the seeds' noise)")
         return [*lines, ""]
 
     def _failures(self) -> list[str]:

@@ -1,6 +1,7 @@
 """What all figures share: the style sheet, colours, titles, and writing files."""
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ styled = mpl.rc_context(SHEET)
 SMALL = 7.5  # points: text in cells, and ticks of small panels
 INK, MISSING = SHEET["text.color"], "0.93"
 SEQUENTIAL, DIVERGING = "viridis", "RdBu"
+GLUE = "\N{NO-BREAK SPACE}"
 COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 
 
@@ -53,7 +55,11 @@ def title(drawn: Axes | Figure, text: str, facts: str = "") -> Figure:
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     assert isinstance(figure, Figure)
     width, height = figure.get_size_inches()
-    lines = [part for line in facts.splitlines() for part in textwrap.wrap(line, int(width * 13))]
+    lines = []
+    for line in facts.splitlines():
+        # In a list of settings a value stays with its name.
+        whole = line if line.endswith(".") else re.sub("(?<!,) ", GLUE, line)
+        lines += [part.replace(GLUE, " ") for part in textwrap.wrap(whole, int(width * 13))]
     left = 0.08 / width
     figure.suptitle(text, x=left, y=1 - 0.08 / height, ha="left").set_in_layout(False)
     figure.text(left, 1 - 0.31 / height, "\n".join(lines), va="top")
