@@ -266,6 +266,7 @@ def test_the_command_writes_and_prints(tmp_path: Path, capsys: pytest.CaptureFix
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "results.csv",
         "cells.csv",
+        "variance.csv",
         "phase_diagram_train_loss.svg",
         "gain_train_accuracy.svg",
     }

@@ -226,6 +226,22 @@ def test_divergences_are_listed(page: webdriver.Chrome) -> None:
     assert "18 diverged" in page.find_element(By.ID, "counts").text
 
 
+def test_bars_are_the_shares_of_the_table(page: webdriver.Chrome, sweep: Path) -> None:
+    table = pd.read_csv(sweep / "variance.csv")
+    table = table[table["metric"] == "validation_accuracy"]
+    script = "const b = document.getElementById('shares').data[1]; return [b.name, b.y, b.x]"
+    name, effects, shares = page.execute_script(script)
+    assert name == "validation accuracy"
+    assert sum(shares) == pytest.approx(100, abs=0.5)
+    main = table[table["effect"] == "main"].set_index("setting")["share"]
+    drawn = dict(zip(effects, shares, strict=True))
+    for setting, words in (("lr", "learning rate"), ("amplitude", "amplitude A")):
+        assert drawn[words] == pytest.approx(100 * main[setting], abs=0.051)
+    assert effects[-1] == "seeds"
+    assert "learning rate" in page.find_element(By.ID, "shares").get_attribute("aria-label")
+    assert len(page.find_elements(By.CSS_SELECTOR, "#shares .bars path")) == 2 * len(effects)
+
+
 def picture(element: Any) -> np.ndarray[Any, Any]:
     """Pixels of an element, as a list of colours."""
     image = Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")

@@ -1,28 +1,19 @@
 """The columns of the tables: which are settings, which outcomes, and what diagrams show."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 import pandas as pd
 
-from dynsweep.config import SETTINGS
+from dynsweep.config import SETTINGS, Setting
+from dynsweep.config.run import settings_of
 from dynsweep.metrics import COLUMNS as COLUMN_WORDS
 from dynsweep.store import METRICS
 
 # Settings that people plot, first in every table.
 FIRST = ("dataset", "model", "width", "lr", "period", "amplitude", "seed")
 OUTCOME = ("status", *METRICS, "seconds")
-# Settings that results.csv holds even where all runs have the same.
-ALWAYS = (
-    "model.init",
-    "steps",
-    "epochs",
-    "optimizer.batch_size",
-    "precision",
-    "loss.last_period_static",
-    "loss.counting",
-    "dataset.classes",  # sets the chance level
-)
-LAST = ("engine", "device", "error", "number", "id")
+LAST = ("engine", "device", "error", "number", "id", "sweep")
 
 # Names of columns by the settings' names.
 COLUMNS = {name: setting.column for name, setting in SETTINGS.items()}
@@ -61,7 +52,38 @@ def varying(table: pd.DataFrame) -> list[str]:
 
 
 def result_columns(runs: pd.DataFrame) -> list[str]:
-    """The columns of results.csv: the contract's first, then settings that vary or matter."""
-    settings = [name for name in setting_columns(runs) if name in (*ALWAYS, *varying(runs))]
-    names = dict.fromkeys([*FIRST, *OUTCOME, *settings, *LAST])
+    """The columns of results.csv: the contract's first, then all other settings that decide the
+    result, those that vary before those that do not.
+
+    Of where and how a run was computed ``engine`` and ``device`` are told, as they were.
+    """
+    settings = [name for name in setting_columns(runs) if name not in PLACE]
+    names = dict.fromkeys([*FIRST, *OUTCOME, *varying(runs), *settings, *LAST])
     return [name for name in names if name in runs]
+
+
+def unusual(runs: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]:
+    """Settings that differ from their defaults, with the one value that all runs or cells have.
+
+    In the order of their declarations; not those ``without``, the dataset and the model, nor
+    what means nothing to the static loss where there is no other.
+    """
+    if runs.empty:
+        return {}
+    dynamical = runs[runs["amplitude"] != 1]
+    found = {}
+    for setting in settings_of(*runs[["dataset", "model"]].iloc[0]).values():
+        name = setting.column
+        rows = dynamical if setting.dynamical else runs
+        if not setting.identity or name not in runs or name in (*without, "dataset", "model"):
+            continue
+        if rows[name].nunique(dropna=False) == 1:
+            value = rows[name].iloc[0]
+            if value != _held(setting) if pd.notna(value) else setting.default is not None:
+                found[name] = value
+    return found
+
+
+def _held(setting: Setting) -> object:
+    """A default as tables have it: lists are text."""
+    return str(list(setting.default)) if isinstance(setting.default, tuple) else setting.default

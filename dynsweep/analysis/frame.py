@@ -17,7 +17,8 @@ FILES = ("weights", "snapshots", "trajectory")
 def load_runs(
     directories: Sequence[str | Path], numbers: Mapping[str, int] = MappingProxyType({})
 ) -> pd.DataFrame:
-    """The runs of :func:`load_frame`, in the order of their settings.
+    """The runs of :func:`load_frame`, in the order of their settings; of several directories with
+    a column ``sweep``, which tells where each is recorded.
 
     Raises:
         AnalysisError: a directory has no records.
@@ -26,7 +27,8 @@ def load_runs(
         paths = SweepPaths(directory)
         if not paths.records():
             raise AnalysisError(f"{directory}: no run records (expected {paths.runs}/*.jsonl)")
-    return ordered(load_frame(directories, numbers))
+    runs = ordered(load_frame(directories, numbers))
+    return runs.assign(sweep=runs["directory"]) if len(directories) > 1 and len(runs) else runs
 
 
 def load_frame(

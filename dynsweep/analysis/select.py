@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from dynsweep.analysis import grid
 from dynsweep.analysis.columns import (
@@ -36,6 +37,20 @@ def obstacle(cells: pd.DataFrame, name: str) -> str:
     if not cells[mean_column(QUANTITIES[name])].isna().all():
         return ""
     return "no run has a value" if name in METRICS else "no static run (amplitude 1)"
+
+
+def check_runs(table: object) -> None:
+    """Raise :class:`AnalysisError` unless it is a table of runs, as results.csv is."""
+    wanted = "results: must be a table of runs, as load() gives it"
+    if not isinstance(table, pd.DataFrame):
+        raise AnalysisError(f"{wanted}, not {type(table).__name__}")
+    if table.empty:
+        raise AnalysisError("results: no runs")
+    for name in ("dataset", "model", "amplitude", "seed", "status", *METRICS):
+        if name not in table:
+            raise AnalysisError(f"{wanted}; there is no column {name}")
+        if name in ("amplitude", *METRICS) and not is_numeric_dtype(table[name]):
+            raise AnalysisError(f"{wanted}; {name} holds no numbers")
 
 
 def axes(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dynsweep.analysis.columns import ACCURACIES, varying
 from dynsweep.analysis.select import best_cell, static_twin
+from dynsweep.analysis.variance import ranked
 from dynsweep.config.labels import assignment, seeds_text
 from dynsweep.metrics import COLUMNS
 from dynsweep.store import COMPLETED, FAILED, STATUSES
@@ -24,6 +25,7 @@ class Summary:
     Attributes:
         runs: one row per run, as in ``results.csv``.
         cells: one row per cell, as in ``cells.csv``.
+        variance: what the settings explain, as in ``variance.csv``.
         output: the directory of the files.
         files: all that were written.
         notes: what is missing, one line each.
@@ -31,6 +33,7 @@ class Summary:
 
     runs: pd.DataFrame
     cells: pd.DataFrame
+    variance: pd.DataFrame
     output: Path
     files: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -42,7 +45,7 @@ class Summary:
 
     def text(self) -> str:
         """A short plain table, at most 96 columns wide."""
-        lines = ["", self._counts(), *self._table()]
+        lines = ["", self._counts(), *self._table(), *self._variance()]
         for note in self.notes:
             lines += textwrap.wrap(note, WIDTH)
         return "\n".join([*lines, *self._failures(), *self._files()])
@@ -83,6 +86,19 @@ class Summary:
             )
         return ["", *lines, ""]
 
+    def _variance(self) -> list[str]:
+        """Which settings matter, in percent."""
+        if self.variance.empty:
+            return []
+        lines = [f"{'share of the variance of accuracy':42}{'training':>11}{'validation':>11}"]
+        shown = ranked(self.variance)
+        for name, values in shown.iterrows():
+            train, valid = (_percent(value) for value in values)
+            lines.append(f"{name!s:42}{train:>11}{valid:>11}")
+        if (shown < -0.0005).any(axis=None):
+            lines.append("(below 0: no effect that stands out from the seeds' noise)")
+        return [*lines, ""]
+
     def _failures(self) -> list[str]:
         """The runs that raised, and why."""
         failed = self.runs[self.runs["status"] == FAILED]
@@ -114,6 +130,10 @@ def _value(mean: Any, error: Any, sign: str = "") -> str:
         return "none"
     text = f"{mean:{sign}.4f}"
     return text if pd.isna(error) else f"{text} ± {error:.4f}"
+
+
+def _percent(share: float) -> str:
+    return "none" if pd.isna(share) else f"{round(share, 3) + 0.0:.1%}"
 
 
 def _p(p: Any) -> str:

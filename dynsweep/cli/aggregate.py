@@ -11,6 +11,7 @@ from dynsweep.analysis.columns import ACCURACIES, QUANTITIES, result_columns
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
 from dynsweep.analysis.summary import Summary
+from dynsweep.analysis.variance import shares
 from dynsweep.errors import AnalysisError
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import make_folder
@@ -39,7 +40,8 @@ def aggregate(
     html: bool = False,
     numbers: Mapping[str, int] | None = None,
 ) -> Summary:
-    """Write ``results.csv``, ``cells.csv`` and figures of the runs recorded so far.
+    """Write ``results.csv``, ``cells.csv``, ``variance.csv`` and figures of the runs recorded so
+    far.
 
     Args:
         directories: sweep directories, complete or not; a run in several counts once.
@@ -69,7 +71,8 @@ def aggregate(
         select.check(form, FORMATS, "formats")
     runs = load_runs(directories, numbers or {})
     table = cells(runs)
-    summary = Summary(runs, table, Path(output or directories[0]))
+    variance = shares(runs, table)
+    summary = Summary(runs, table, variance.table, Path(output or directories[0]))
     shown, drawn = runs, table
     if where and len(runs):
         shown = runs[select.matching(runs, select.conditions(where, runs, "where"))]
@@ -88,6 +91,8 @@ def aggregate(
         write_csv(runs[result_columns(runs)], paths.results),
         write_csv(table, paths.cells),
     ]
+    if len(variance.table) or paths.variance.exists():  # of a grid that was full, and has grown
+        summary.files.append(write_csv(variance.table, paths.variance))
     if figures:
         from dynsweep.figures import SweepTables, style
 
@@ -95,10 +100,11 @@ def aggregate(
         for name, draw in drawers.items():
             if figure := draw(tables):
                 summary.files += style.save_all(figure, paths.directory / name, formats)
+    summary.notes += variance.notes
     if html and len(runs):
         from dynsweep.page.page import write_page
 
-        summary.notes += write_page(directories, runs, table, axes, paths.report)
+        summary.notes += write_page(directories, runs, table, axes, paths.report, variance)
         summary.files.append(paths.report)
     return summary
 

@@ -22,9 +22,10 @@ def parser() -> Parser:
     gains = [f"gain_{name}" for name in COLUMNS if name.endswith("_accuracy")]
     command = Parser(
         prog="dynsweep-aggregate",
-        description="Write results.csv (a row per run), cells.csv (statistics over seeds), phase "
-        "diagrams, gains over the static loss and decision regions of sweep directories, complete "
-        "or not. Settings are named short (lr) or in full (optimizer.lr).",
+        description="Write results.csv (a row per run), cells.csv (statistics over seeds), "
+        "variance.csv (which settings matter, of a full grid), phase diagrams, gains over the "
+        "static loss and decision regions of sweep directories, complete or not. Settings are "
+        "named short (lr) or in full (optimizer.lr).",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,12 +1,13 @@
 """Figures of recorded trajectories: each run in time, and the threshold over many runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dynsweep.analysis.columns import varying
+from dynsweep.analysis.columns import unusual, varying
 from dynsweep.analysis.decisions import drawable, predictor, recorded_settings
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.onsets import NEEDED, Span, exponents, interesting, onsets
@@ -24,6 +25,7 @@ from dynsweep.store import Damaged, load_snapshots, load_trajectories
 from dynsweep.store.files import make_folder
 
 MOST_RUNS = 6  # drawn unless some are chosen
+TITLE = ("width", "lr", "period", "amplitude", "seed")  # settings, of any run
 STRIP = 6  # panels of a strip of decision regions
 
 
@@ -80,14 +82,17 @@ def draw(
         files.append(write_csv(table, output / "threshold.csv"))
         if len(bouncing):
             constant = [name for name in ("period", "amplitude") if table[name].nunique() == 1]
-            facts = ", ".join(assignment(name, table[name].iloc[0]) for name in constant)
-            files += style.save_all(threshold(table, facts), output / "threshold")
+            facts = {name: table[name].iloc[0] for name in constant} | unusual(runs, TITLE)
+            files += style.save_all(threshold(table, _words(facts)), output / "threshold")
     return files, notes
 
 
 def _title(run: pd.Series) -> str:
-    names = ["width", "lr", "period", "amplitude", "seed"]
-    return ", ".join(assignment(name, run[name]) for name in names)
+    return _words({name: run[name] for name in TITLE} | unusual(run.to_frame().T, TITLE))
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(assignment(name, value) for name, value in settings.items())
 
 
 def _draw_run(

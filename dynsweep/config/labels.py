@@ -23,14 +23,21 @@ def assignment(column: str, value: Any, sign: str = " = ") -> str:
 
 
 def _words(column: str) -> str:
-    return column.rpartition(".")[2].replace("_", " ")
+    """The last part of a dotted name, with its group where that alone would not tell."""
+    *groups, last = column.split(".")
+    if groups and last == "name":
+        return groups[-1]
+    inner = len(groups) > 1 or (groups and last in COLUMNS)
+    return (f"{groups[-1]} {last}" if inner else last).replace("_", " ")
 
 
 def number(value: Any) -> str:
     """A setting's value as short text: 0.05, 1, 35,000, glorot."""
     if str(value) in ("None", "nan", "<NA>"):
         return "none"
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if str(value) in ("True", "False"):  # Python's or NumPy's
+        return str(value).lower()
+    if not hasattr(value, "__float__"):
         return str(value)
     value = float(value)
     if value == round(value) and abs(value) < 1e9:

@@ -10,12 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, setting_columns
+from dynsweep.analysis.columns import (
+    GAIN,
+    QUANTITIES,
+    WORDS,
+    setting_columns,
+    unusual,
+)
 from dynsweep.analysis.grid import Scale
 from dynsweep.config import labels
 from dynsweep.figures import style
 
 MAX_PANELS = 12
+# Settings that captions name even at their defaults.
+ALWAYS = ("width", "model.init", "lr", "period", "amplitude")
 # Columns of panels by their number, and a panel's width and height by columns, inches.
 COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3, 10: 4, 11: 4, 12: 4}
 SIZES = {1: (5.6, 4.2), 2: (3.9, 3.3), 3: (2.6, 2.5), 4: (1.9, 1.9)}
@@ -106,19 +114,22 @@ def facts(cells: pd.DataFrame, metric: str, note: str = "") -> str:
 
 
 def shared(cells: pd.DataFrame, without: Sequence[str] = ()) -> list[str]:
-    """What all cells have in common, in words; not the settings ``without``."""
+    """What all cells have in common, in words: what people ask first, then all that is not at its
+    default; not the settings ``without``."""
     constant = set(setting_columns(cells)) - set(grid.swept(cells)) - set(without)
     words = [str(cells[name].iloc[0]) for name in ("dataset", "model") if name in constant]
     # The period of a static cell means nothing: tell that of the others.
     dynamical = cells[cells["amplitude"] != 1]
-    for name in ("width", "model.init", "lr", "period", "amplitude"):
+    for name in ALWAYS:
         if name in constant:
             rows = dynamical if name == "period" else cells
-            words += [labels.assignment(name, value, " ") for value in rows[name].head(1)]
+            words += [labels.assignment(name, value, " ") for value in rows[name].dropna().head(1)]
     epochs = cells.get("epochs")
     unit = "steps" if epochs is None or epochs.isna().any() else "epochs"
     if unit in constant:
         words.append(f"{int(cells[unit].iloc[0]):,} {unit}")
+    others = unusual(cells, (*ALWAYS, "steps", "epochs", *without))
+    words += [labels.assignment(name, value, " ") for name, value in others.items()]
     return words
 
 

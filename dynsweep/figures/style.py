@@ -1,6 +1,7 @@
 """What all figures share: the style sheet, colours, titles, and writing files."""
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"Creator": MARK, "CreationDate": None},
     "svg": {"Creator": MARK, "Date": None},
 }
+GLUE = "\N{NO-BREAK SPACE}"
 COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
 
 
@@ -58,7 +60,11 @@ def title(drawn: Axes | Figure, text: str, facts: str = "") -> Figure:
     figure = drawn if isinstance(drawn, Figure) else drawn.figure
     assert isinstance(figure, Figure)
     width, height = figure.get_size_inches()
-    lines = [part for line in facts.splitlines() for part in textwrap.wrap(line, int(width * 13))]
+    lines = []
+    for line in facts.splitlines():
+        # In a list of settings a value stays with its name.
+        whole = line if line.endswith(".") else re.sub("(?<!,) ", GLUE, line)
+        lines += [part.replace(GLUE, " ") for part in textwrap.wrap(whole, int(width * 13))]
     left = 0.08 / width
     figure.suptitle(text, x=left, y=1 - 0.08 / height, ha="left").set_in_layout(False)
     figure.text(left, 1 - 0.31 / height, "\n".join(lines), va="top")

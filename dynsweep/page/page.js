@@ -15,6 +15,7 @@ async function start() {
   setUpTheme();
   setUpCopying();
   if (data.axes.length) setUpDiagram();
+  setUpVariance();
   setUpFailures();
   setUpTable();
   byId("loading").remove();

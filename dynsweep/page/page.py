@@ -11,15 +11,16 @@ from typing import Any
 import pandas as pd
 
 from dynsweep.analysis.decisions import typical_runs
+from dynsweep.analysis.variance import Variance
 from dynsweep.config.labels import duration
-from dynsweep.page.payload import payload
+from dynsweep.page.payload import bars, payload
 from dynsweep.page.pictures import decision_sprite, trajectories
 from dynsweep.store import FAILED, Damaged
 from dynsweep.store.command import command_line
 from dynsweep.store.damage import left_out
 from dynsweep.store.foreign import replacing_own
 
-SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
+SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "variance.js", "page.js")
 MOST_BYTES = 6_000_000
 PICTURES = {"sprite": "decision regions", "trajectories": "trajectories"}
 
@@ -30,12 +31,14 @@ def write_page(
     cells: pd.DataFrame,
     axes: Sequence[str | None],
     path: Path,
+    variance: Variance,
 ) -> list[str]:
     """Write the page of these sweeps into the file ``path``; returns notes on what was left out.
 
-    Tables and axes are those of :func:`dynsweep.page.payload.payload`.
+    Tables and axes are those of :func:`dynsweep.page.payload.payload`; of the ``variance`` the
+    page draws the shares.
     """
-    content = payload(runs, cells, axes)
+    content = payload(runs, cells, axes) | {"variance": bars(variance)}
     notes = []
     if content["runs"]:
         swept = [axis["name"] for axis in content["axes"]]

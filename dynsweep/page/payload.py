@@ -11,6 +11,7 @@ import pandas as pd
 from dynsweep.analysis import grid
 from dynsweep.analysis.columns import QUANTITIES, WORDS, mean_column, setting_columns, varying
 from dynsweep.analysis.statistics import with_gains
+from dynsweep.analysis.variance import Variance, ranked
 from dynsweep.config import labels
 from dynsweep.store import FAILED, STATUSES
 
@@ -49,6 +50,18 @@ def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None])
             "of": _statistics(runs, cells),
         },
         "runs": _runs(runs) if len(runs) <= MOST_RUNS else None,
+    }
+
+
+def bars(variance: Variance) -> dict[str, Any]:
+    """Shares of the variance: ``effects`` in words, largest first, the ``shares`` of each
+    accuracy by its words, and ``notes``."""
+    shown = ranked(variance.table)
+    known = shown.dropna(axis="columns", how="all")
+    return {
+        "effects": shown.index.tolist(),
+        "shares": {WORDS[str(name)]: _rounded(values) for name, values in known.items()},
+        "notes": variance.notes,
     }
 
 

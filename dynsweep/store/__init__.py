@@ -13,8 +13,10 @@ records that mention them.
 from dynsweep.store.arrays import WEIGHTS as WEIGHTS
 from dynsweep.store.arrays import Columns as Columns
 from dynsweep.store.arrays import Trajectory as Trajectory
+from dynsweep.store.arrays import inside as inside
 from dynsweep.store.arrays import load_snapshots as load_snapshots
 from dynsweep.store.arrays import load_trajectories as load_trajectories
+from dynsweep.store.arrays import load_trajectory as load_trajectory
 from dynsweep.store.arrays import load_weights as load_weights
 from dynsweep.store.arrays import write_snapshots as write_snapshots
 from dynsweep.store.arrays import write_trajectory as write_trajectory

@@ -25,6 +25,7 @@ class SweepPaths:
         self.multirun = root / "multirun.yaml"  # Hydra's record of the command
         self.results = root / "results.csv"  # the table of runs
         self.cells = root / "cells.csv"  # the table of cells
+        self.variance = root / "variance.csv"  # which settings explain how much
         self.report = root / "report.html"
 
     def records(self, label: str = "") -> list[Path]:
