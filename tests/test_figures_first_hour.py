@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ENVIRONMENT
+from matplotlib import pyplot as plt
 from runs import make_run
+from sweeps import PERIODS, record, sweep, write
+from test_plots import drawn, labels, overlaps
 
+import dynsweep
 from dynsweep.analysis import decisions
+from dynsweep.analysis.frame import load_runs
+from dynsweep.analysis.statistics import cells
+from dynsweep.figures.lines import line_panels
+from dynsweep.figures.phase_diagram import phase_panels
+
+SCHEDULES = ["constant", "cosine", "linear", "piecewise", "sharpness"]
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_stay() -> Iterator[None]:
+    before = plt.get_backend()
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+    plt.switch_backend(before)
+
 
 WIDE = """
 import resource, sys
@@ -22,7 +44,7 @@ from dynsweep.analysis.decisions import predictor
 def predict(width):
     run = make_run(width=width)
     weights = run.model.build((2,), 3).init(0)
-    points = np.random.default_rng(0).normal(size=(10_000, 2))
+    points = np.random.default_rng(0).normal(size=(4_000, 2))
     assert predictor(run, {name: value.float() for name, value in weights.items()})(points).any()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -36,7 +58,7 @@ def test_decision_regions_of_20000_units_take_little_memory() -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 100  # MB; all points at once take 1,600
+    assert float(done.stdout) < 100  # MB; all points at once take 640
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -52,3 +74,59 @@ def test_slices_predict_the_same_classes(bias: bool, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(decisions, "SLICE_BYTES", 2**40)
     assert np.array_equal(decisions.predictor(run, weights)(points), sliced)
     assert {-1} < set(sliced)  # some overflow
+
+
+def test_a_diagram_of_a_directory(tmp_path: Path) -> None:
+    directory = sweep(tmp_path, {"period": PERIODS, "amplitude": [1, 20], "seed": range(2)})
+    for given in (directory, str(directory)):
+        ax = dynsweep.phase_diagram(given)
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("period T (steps)", "amplitude A")
+        assert drawn(ax).shape == (2, 5)
+    with pytest.raises(ValueError, match="no run records"):
+        dynsweep.phase_diagram(tmp_path / "none")
+    alone = write(tmp_path / "alone", [record(0)])
+    with pytest.raises(ValueError, match="no setting but the seed was swept"):
+        dynsweep.phase_diagram(alone)
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_one_varied_setting_is_a_line_with_a_band(given: bool, tmp_path: Path) -> None:
+    results = dynsweep.load(sweep(tmp_path, {"lr": [0.1, 0.3, 1], "seed": range(4)}))
+    results["train_accuracy"] += np.random.default_rng(0).uniform(0, 0.1, len(results))
+    own = plt.subplots()[1] if given else None
+    ax = dynsweep.phase_diagram(results, "train_accuracy", ax=own)
+    assert own in (None, ax)
+    assert ax.get_xlabel() == "learning rate"
+    assert ax.get_ylabel() == "training accuracy, mean ± s.e."
+    assert labels(ax, "x") == ["0.1", "0.3", "1"]
+    over_seeds = results.groupby("lr")["train_accuracy"]
+    assert ax.containers[0].lines[0].get_ydata() == pytest.approx(over_seeds.mean().to_numpy())
+    (band,) = [one for one in ax.collections if type(one).__name__ == "FillBetweenPolyCollection"]
+    heights = {
+        round(float(np.ptp(rows["y"])), 9)
+        for _, rows in pd.DataFrame(band.get_paths()[0].vertices, columns=["x", "y"]).groupby("x")
+    }
+    assert heights == {round(2 * error, 9) for error in over_seeds.sem()}
+
+
+def test_words_on_an_axis_are_all_there_and_whole(tmp_path: Path) -> None:
+    axes = {"optimizer__schedule__name": SCHEDULES, "period": [10, 100], "width": [10, 20, 50]}
+    table = cells(load_runs([sweep(tmp_path, axes)]))
+    name = "optimizer.schedule.name"
+    long = dict.fromkeys(SCHEDULES, "") | {"linear": "/home/somebody/with_long/names_of/files.csv"}
+    table[name] = [long[word] or word for word in table[name]]
+    for figure in (phase_panels(table, "train_accuracy", *pair) for pair in (
+        (name, "period"), ("period", name)
+    )):  # fmt: skip
+        assert overlaps(figure) == []
+        assert "schedule" in {figure.axes[0].get_ylabel(), figure.axes[2].get_xlabel()}
+        words = {
+            word.replace("\n", "") for which in "xy" for word in labels(figure.axes[0], which)
+        }
+        assert words >= set(table[name])
+    assert overlaps(line_panels(table, "train_accuracy", name)) == []
+    # In axes of somebody's own, too.
+    figure, ax = plt.subplots()
+    runs = dynsweep.load(tmp_path)
+    dynsweep.phase_diagram(runs[runs["width"] == 10], x="period", y=name, ax=ax)
+    assert overlaps(figure) == []

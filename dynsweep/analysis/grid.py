@@ -112,6 +112,13 @@ def panel_settings(cells: pd.DataFrame, axes: list[str]) -> list[str]:
     return chosen
 
 
+def line_settings(cells: pd.DataFrame, x: str) -> list[str]:
+    """Swept settings that a line over ``x`` leaves to panels: the static loss is a line beside the
+    dynamical one, where there is one amplitude besides."""
+    several = cells.loc[cells["amplitude"] != 1, "amplitude"].nunique() > 1
+    return panel_settings(cells, [x] if several else [x, "amplitude"])
+
+
 def _combinations(cells: pd.DataFrame, settings: list[str]) -> int:
     return len(cells[settings].drop_duplicates()) if settings else 1
 

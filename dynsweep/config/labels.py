@@ -23,7 +23,8 @@ def assignment(column: str, value: Any, sign: str = " = ") -> str:
 
 
 def _words(column: str) -> str:
-    return column.rpartition(".")[2].replace("_", " ")
+    """The last part of a dotted name; of ``loss.name``, what is named."""
+    return column.removesuffix(".name").rpartition(".")[2].replace("_", " ")
 
 
 def number(value: Any) -> str:
