@@ -115,7 +115,8 @@ function span(values) {
   const ordered = Float64Array.from(values).sort();
   const part = view.range === "all" ? 0 : Number(view.range) / 100;
   const at = (fraction) => ordered[Math.round(fraction * (ordered.length - 1))] ?? 0;
-  return [at(part), at(1 - part)];
+  const [low, high] = [at(part), at(1 - part)];
+  return low < high ? [low, high] : [low - 0.01, low + 0.01];
 }
 
 function drawMap(lines) {
@@ -125,8 +126,9 @@ function drawMap(lines) {
   const [low, high] = span(z.flat().filter((value) => value !== null));
   const bound = Math.max(Math.abs(low), Math.abs(high), 1e-9); // no gain is the middle of the colours
   const most = Math.max(4, Math.floor(byId("plot").clientWidth / 55));
+  const gap = Math.max(lines.length, lines[0].length) <= 30 ? 1 : 0; // between small cells it would be all that one sees
   Plotly.react("plot", [{
-    type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", xgap: 1, ygap: 1,
+    type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", xgap: gap, ygap: gap,
     colorscale: gain ? "RdBu" : view.scale, reversescale: false,
     zmin: gain ? -bound : low, zmax: gain ? bound : high, hoverongaps: true,
     colorbar: { title: { text: data.shown[view.metric], side: "right" }, thickness: 14 },
