@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,23 @@ import pandas as pd
 import pytest
 from conftest import ENVIRONMENT
 from matplotlib import pyplot as plt
+from numpy.typing import NDArray
 from runs import make_run
 from sweeps import PERIODS, record, sweep, write
-from test_plots import drawn, labels, overlaps
+from test_plots import drawn, labels, legend, overlaps
 
 import dynsweep
 from dynsweep.analysis import decisions
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
+from dynsweep.figures import style
+from dynsweep.figures.decision_regions import Picture, decision_regions
 from dynsweep.figures.lines import line_panels
 from dynsweep.figures.phase_diagram import phase_panels
+from dynsweep.figures.trajectory import trajectory
+from dynsweep.store import load_trajectories
 
+Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 SCHEDULES = ["constant", "cosine", "linear", "piecewise", "sharpness"]
 
 
@@ -129,4 +135,43 @@ def test_words_on_an_axis_are_all_there_and_whole(tmp_path: Path) -> None:
     figure, ax = plt.subplots()
     runs = dynsweep.load(tmp_path)
     dynsweep.phase_diagram(runs[runs["width"] == 10], x="period", y=name, ax=ax)
+    assert overlaps(figure) == []
+
+
+def test_more_than_eight_classes_look_different() -> None:
+    looks = [style.look(index) for index in range(32)]
+    assert len({look[:2] for look in looks}) == len(looks)
+    assert len({colour for colour, _, _ in looks[:16]}) == 16
+    points = np.random.default_rng(0).uniform(-1, 1, (48, 2))
+    classes = np.arange(48) % 12
+
+    def predict(plane: NDArray[np.float64]) -> NDArray[np.int64]:
+        return np.arange(len(plane)) % 12
+
+    pictures = [Picture("A = 20\naccuracy 0.5", predict, points, classes)]
+    figure = decision_regions(pictures, "spirals")
+    (ax,) = figure.axes
+    assert legend(figure) == [f"class {index}" for index in range(12)]
+    assert len(np.unique(ax.images[0].to_rgba(np.arange(12)), axis=0)) == 12
+    faces = {tuple(points.get_facecolor()[0]) for points in ax.collections}
+    assert len(faces) == 12
+    assert overlaps(figure) == []
+    of_classes = {f"weight_{index}": np.sin(np.arange(9.0) + index) for index in range(12)}
+    in_time = trajectory(pd.DataFrame({"step": np.arange(9), "loss": 1.0, **of_classes}), 1)
+    lines = in_time.axes[0].get_lines()
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 12
+    assert overlaps(in_time) == []
+
+
+def test_metrics_draw_loss_beside_accuracy(tmp_path: Path, dynsweep: Dynsweep) -> None:
+    words = ["observe=metrics", "steps=40", "loss.period=10", "engine=reference", "model.width=8"]
+    done = dynsweep(*words, "hydra.run.dir=d")
+    assert done.returncode == 0, done.stderr
+    steps = load_trajectories(tmp_path / "d")
+    figure = trajectory(steps, 1)
+    accuracy, loss = figure.axes
+    assert accuracy.get_ylabel() == "accuracy"
+    assert loss.get_ylabel() == "loss with\nequal weights"
+    for line, part in zip(loss.get_lines(), ("train", "validation"), strict=True):
+        assert np.array_equal(line.get_ydata(), steps[f"{part}_loss"])
     assert overlaps(figure) == []

@@ -75,18 +75,25 @@ def panels(
     return figure, axes
 
 
-def legend(figure: Figure, columns: int = 1) -> None:
-    """Explain below the panels what has a label in any of them; in one row where it is wide."""
+def legend(figure: Figure) -> None:
+    """Explain below the panels what has a label in any of them, in as few rows as it fits.
+
+    The figure grows by what it needs beyond one row.
+    """
     handles = {
         label: handle
         for ax in figure.axes
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     if handles:
-        columns = len(handles) if figure.get_figwidth() > 8 else columns
+        size = style.SHEET["legend.fontsize"] / 72
+        fitting = figure.get_figwidth() / (size * (LETTER * max(map(len, handles)) + 3.5))
+        rows = -(-len(handles) // max(int(fitting), 1))
+        figure.set_figheight(figure.get_figheight() + 1.4 * size * (rows - 1))
         explained = figure.legend(
-            handles.values(), handles, loc="outside lower left", ncols=columns, borderpad=0
-        )
+            handles.values(), handles, loc="outside lower left", borderpad=0,
+            ncols=-(-len(handles) // rows),
+        )  # fmt: skip
         for handle in explained.legend_handles:
             if isinstance(handle, PathCollection):
                 handle.set_sizes([25])  # the panels' points may be tiny

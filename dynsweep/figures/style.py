@@ -26,6 +26,15 @@ SMALL = 7.5  # points: text in cells, and ticks of small panels
 INK, MISSING = SHEET["text.color"], "0.93"
 SEQUENTIAL, DIVERGING = "viridis", "RdBu"
 COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+
+
+def look(index: int) -> tuple[str, str, str]:
+    """Colour, marker and dashes of one of many classes: 16 colours; a marker for every 8, which
+    tells apart what colours alone would not."""
+    turn = index // 8
+    return COLOURS[index % len(COLOURS)], MARKERS[turn % 8], DASHES[turn % 4]
 
 
 @styled
