@@ -21,6 +21,7 @@ import dynsweep
 from dynsweep.analysis import decisions
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
+from dynsweep.cli.aggregate import aggregate
 from dynsweep.figures import style
 from dynsweep.figures.decision_regions import Picture, decision_regions
 from dynsweep.figures.lines import line_panels
@@ -175,3 +176,36 @@ def test_metrics_draw_loss_beside_accuracy(tmp_path: Path, dynsweep: Dynsweep) -
     for line, part in zip(loss.get_lines(), ("train", "validation"), strict=True):
         assert np.array_equal(line.get_ydata(), steps[f"{part}_loss"])
     assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize(
+    ("ended", "sentence"),
+    [
+        ({0: "diverged", 1: "diverged"}, "Every run diverged: try a smaller learning rate, "),
+        ({0: "failed", 1: "diverged"}, "Every run that did not fail diverged: try a smaller "),
+        ({0: "completed", 1: "diverged"}, ""),
+        ({0: "failed", 1: "failed"}, "No diagrams: no run has a result."),
+    ],
+)
+def test_a_sweep_without_a_result_says_so_in_a_sentence(
+    ended: dict[int, str], sentence: str, tmp_path: Path
+) -> None:
+    axes = {"lr": [0.03, 0.3], "amplitude": [1, 20], "seed": [0, 1]}
+    summary = aggregate(
+        [sweep(tmp_path, axes, lambda point: ended[point["seed"]])], formats=["png"]
+    )
+    text = summary.text()
+    assert sentence in text
+    assert ("optimizer.lr=0.003." in text) == ("diverged:" in sentence)
+    assert ("best cell" in text) == (not sentence)
+    assert "no static run" not in text
+
+
+def test_runs_that_diverge_end_with_a_learning_rate_to_try(
+    tmp_path: Path, dynsweep: Dynsweep
+) -> None:
+    words = ["optimizer.lr=1e25", "steps=30", "loss.period=5", "model.width=8", "engine=reference"]
+    done = dynsweep(*words, "hydra.run.dir=d")
+    assert done.returncode == 0, done.stderr
+    assert "The run diverged: try a smaller learning rate, optimizer.lr=1.\n" in done.stdout
+    assert pd.read_csv(tmp_path / "d" / "results.csv")["status"].tolist() == ["diverged"]

@@ -11,12 +11,13 @@ from dynsweep.analysis import grid
 from dynsweep.analysis.columns import (
     COLUMNS,
     DYNAMICAL_SETTINGS,
+    GAIN,
     QUANTITIES,
     mean_column,
     setting_columns,
 )
 from dynsweep.errors import AnalysisError
-from dynsweep.store import FINISHED, METRICS
+from dynsweep.store import FINISHED
 
 
 def check(name: str, allowed: Collection[str], argument: str, typed: str | None = None) -> str:
@@ -35,7 +36,9 @@ def obstacle(cells: pd.DataFrame, name: str) -> str:
     """Why there is no diagram of one of ``QUANTITIES``; empty if there is one."""
     if not cells[mean_column(QUANTITIES[name])].isna().all():
         return ""
-    return "no run has a value" if name in METRICS else "no static run (amplitude 1)"
+    if cells[mean_column(name.removeprefix(GAIN))].isna().all():
+        return "no run has a value"
+    return "no static run (amplitude 1)" + " has a value" * bool((cells["amplitude"] == 1).any())
 
 
 def axes(
