@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,12 +30,14 @@ from dynsweep.analysis import decisions
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
 from dynsweep.cli.aggregate import aggregate
+from dynsweep.config.labels import speed
 from dynsweep.figures import style
 from dynsweep.figures.decision_regions import Picture, decision_regions
 from dynsweep.figures.lines import line_panels
 from dynsweep.figures.phase_diagram import phase_panels
 from dynsweep.figures.trajectory import trajectory
 from dynsweep.store import load_trajectories
+from dynsweep.sweep.progress import Progress
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 SCHEDULES = ["constant", "cosine", "linear", "piecewise", "sharpness"]
@@ -199,6 +209,62 @@ def test_a_sweep_without_a_result_says_so_in_a_sentence(
     assert ("optimizer.lr=0.003." in text) == ("diverged:" in sentence)
     assert ("best cell" in text) == (not sentence)
     assert "no static run" not in text
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        (0, "? runs/s"),
+        (1 / 2.76, "2.76 s/run"),
+        (12.34, "12.3 runs/s"),
+        (12345.6, "12,346 runs/s"),
+        (1 / 7200, "2 h 0 min/run"),
+    ],
+)
+def test_the_speed_reads_well(rate: float, words: str) -> None:
+    assert speed(rate) == words
+
+
+def rows_of(text: str) -> list[str]:
+    """What stands on a terminal in the end."""
+    rows, row, column = [""], 0, 0
+    for token in re.findall(r"\x1b\[\d*[A-Z]|.|\n", text, re.DOTALL):
+        if token == "\r":
+            column = 0
+        elif token == "\n":
+            row += 1
+            rows += [""] * (row == len(rows))
+        elif token.endswith("A") and token != "A":
+            row -= 1
+        else:
+            line = rows[row].ljust(column)
+            rows[row] = line[:column] + token + line[column + 1 :]
+            column += 1
+    return [line.rstrip() for line in rows]
+
+
+def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    words = [f"Training 2 runs (mlp, width {width})" for width in (10, 20)]
+    with open(other, "w", encoding="utf-8") as terminal:
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler(terminal)])
+        monkeypatch.setattr(logging.root, "level", logging.INFO)
+        with Progress(4) as progress:
+            time.sleep(1.1)  # a bar shows after a second
+            for text in words:
+                progress.advance(0.5)
+                logging.getLogger("dynsweep").info(text)
+                progress.advance(1)
+        terminal.flush()
+        rows = rows_of(os.read(own, 65536).decode())
+    os.close(own)
+    assert rows[:2] == words
+    assert re.fullmatch(r" 75%\|.*\| 3/4 runs \[00:01, 00:00 left, .* runs/s\]", rows[2])
+    assert len(rows[2]) < 60
+    assert not any(rows[3:])
 
 
 def test_runs_that_diverge_end_with_a_learning_rate_to_try(

@@ -47,6 +47,15 @@ def seeds_text(counts: Any) -> str:
     return f"{low} to {high} seeds"
 
 
+def speed(rate: float) -> str:
+    """How fast runs end, from their number in a second: ``12.3 runs/s``, ``2.76 s/run``."""
+    if not rate:
+        return "? runs/s"
+    if rate >= 1:
+        return f"{rate:.3g} runs/s" if rate < 1000 else f"{rate:,.0f} runs/s"
+    return f"{1 / rate:.3g} s/run" if rate > 0.001 else f"{duration(1 / rate)}/run"
+
+
 def duration(seconds: float) -> str:
     """A duration as people say it: ``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds == float("inf"):
