@@ -9,8 +9,8 @@ function setUpDiagram() {
   view.x = data.start[0] ?? 0;
   view.y = data.start[1] ?? (data.axes.length > 1 && data.start.length < 1 ? 1 : -1);
   view.slice = data.axes.map(() => "");
-  const first = ["validation_accuracy", "train_accuracy"].find((name) => quantities().some(([other]) => other === name));
-  view.metric = first || Object.keys(data.shown)[0];
+  const known = quantities().map(([name]) => name);
+  view.metric = ["validation_accuracy", "train_accuracy", ...known].find((name) => known.includes(name)) ?? Object.keys(data.shown)[0];
   byId("diagram").hidden = false;
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("plot").addEventListener("keydown", onKey);
@@ -89,11 +89,14 @@ function layout(more) {
   };
 }
 
-// A label for every value would overlap: as many as there is room for.
+// Long words in lines of 20 letters: Plotly would leave them the room of the diagram, or cut them.
+const wrapped = (words) => (words.match(/.{1,20}(\s|$)|.{1,20}/g) ?? []).map(escaped).join("<br>");
+
+// A label for every number would overlap: as many as there is room for.
 function ticks(axis, most) {
-  const step = Math.ceil(axis.words.length / most);
+  const step = axis.numeric ? Math.ceil(axis.words.length / most) : 1;
   const kept = axis.words.map((_, place) => place).filter((place) => place % step === 0);
-  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => axis.words[place]), title: { text: axis.label, standoff: 12 } };
+  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => wrapped(axis.words[place])), title: { text: axis.label, standoff: 12 } };
 }
 
 function draw() {
@@ -154,7 +157,8 @@ function drawLine(lines) {
     xaxis: {
       title: { text: axis.label, standoff: 12 }, type: numbers ? (axis.log ? "log" : "linear") : "category",
       // Ticks at the values, unless they are so many that they would overlap.
-      ...(numbers && axis.values.length <= 12 ? { tickmode: "array", tickvals: axis.values, ticktext: axis.words } : {}),
+      ...(!numbers || axis.values.length <= 12
+        ? { tickmode: "array", tickvals: numbers ? axis.values : axis.words, ticktext: axis.words.map(wrapped) } : {}),
     },
     yaxis: { title: { text: data.shown[view.metric], standoff: 14 } },
   }), PLAIN);
