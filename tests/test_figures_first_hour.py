@@ -36,6 +36,7 @@ from dynsweep.figures.decision_regions import Picture, decision_regions
 from dynsweep.figures.lines import line_panels
 from dynsweep.figures.phase_diagram import phase_panels
 from dynsweep.figures.trajectory import trajectory
+from dynsweep.metrics import COLUMNS
 from dynsweep.store import load_trajectories
 from dynsweep.sweep.progress import Progress
 
@@ -149,6 +150,16 @@ def test_words_on_an_axis_are_all_there_and_whole(tmp_path: Path) -> None:
     assert overlaps(figure) == []
 
 
+def test_null_and_truth_have_places_on_axes(tmp_path: Path) -> None:
+    runs = dynsweep.load(sweep(tmp_path / "a", {"batch_size": [None, 32, 128], "seed": [0, 1]}))
+    line = dynsweep.phase_diagram(runs)
+    assert labels(line, "x") == ["32", "128", "none"]
+    axes = {"bias": [True, False], "batch_size": [None, 32], "seed": [0, 1]}
+    both = dynsweep.phase_diagram(sweep(tmp_path / "b", axes), x="model.bias")
+    assert (labels(both, "x"), labels(both, "y")) == (["false", "true"], ["32", "none"])
+    assert not np.ma.getmaskarray(drawn(both)).any()
+
+
 def test_more_than_eight_classes_look_different() -> None:
     looks = [style.look(index) for index in range(32)]
     assert len({look[:2] for look in looks}) == len(looks)
@@ -174,11 +185,9 @@ def test_more_than_eight_classes_look_different() -> None:
     assert overlaps(in_time) == []
 
 
-def test_metrics_draw_loss_beside_accuracy(tmp_path: Path, dynsweep: Dynsweep) -> None:
-    words = ["observe=metrics", "steps=40", "loss.period=10", "engine=reference", "model.width=8"]
-    done = dynsweep(*words, "hydra.run.dir=d")
-    assert done.returncode == 0, done.stderr
-    steps = load_trajectories(tmp_path / "d")
+def test_metrics_draw_loss_beside_accuracy() -> None:
+    steps = pd.DataFrame({"step": np.arange(9), **dict.fromkeys(COLUMNS, 0.5)})
+    steps["validation_loss"] = np.arange(9)
     figure = trajectory(steps, 1)
     accuracy, loss = figure.axes
     assert accuracy.get_ylabel() == "accuracy"
@@ -270,8 +279,16 @@ def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_runs_that_diverge_end_with_a_learning_rate_to_try(
     tmp_path: Path, dynsweep: Dynsweep
 ) -> None:
-    words = ["optimizer.lr=1e25", "steps=30", "loss.period=5", "model.width=8", "engine=reference"]
+    words = [
+        "optimizer.lr=1e25",
+        "observe=metrics",
+        "steps=30",
+        "loss.period=5",
+        "model.width=8",
+        "engine=reference",
+    ]
     done = dynsweep(*words, "hydra.run.dir=d")
     assert done.returncode == 0, done.stderr
     assert "The run diverged: try a smaller learning rate, optimizer.lr=1.\n" in done.stdout
     assert pd.read_csv(tmp_path / "d" / "results.csv")["status"].tolist() == ["diverged"]
+    assert {"step", *COLUMNS} <= set(load_trajectories(tmp_path / "d"))

@@ -28,10 +28,12 @@ def _words(column: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A setting's value as short text: 0.05, 1, 35,000, glorot."""
+    """A setting's value as short text: 0.05, 1, 35,000, glorot, true; null is none."""
     if str(value) in ("None", "nan", "<NA>"):
         return "none"
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if str(value) in ("True", "False"):
+        return str(value).lower()
+    if not hasattr(value, "__float__"):
         return str(value)
     value = float(value)
     if value == round(value) and abs(value) < 1e9:

@@ -166,7 +166,7 @@ def ticks(ax: Axes, which: str, name: str, scale: Scale) -> None:
     else:
         gap = (0.62 * max(map(len, "\n".join(texts).split("\n"))) + 0.8) * em / across
     chosen = grid.ticks(scale, gap, 1 if static else None)
-    turned = which == "x" and len(chosen) < len(texts) and isinstance(scale.values[0], str)
+    turned = which == "x" and len(chosen) < len(texts) and scale.words
     if turned:
         chosen = grid.ticks(scale, high / across)
     rest = np.setdiff1d(np.arange(len(texts)), chosen)

@@ -61,7 +61,7 @@ def _axis_labels(cells: pd.DataFrame, metric: str, x: str) -> tuple[str, str]:
 
 def _placed(cells: pd.DataFrame, metric: str, x: str, settings: list[str]) -> pd.DataFrame:
     """The cells that are drawn; whatever is drawn of them has two names."""
-    table = grid.spread_static(cells, settings).dropna(subset=[x])
+    table = grid.placed(cells, settings, [x])
     return table.assign(
         height=table[mean_column(QUANTITIES[metric])], error=table[f"{QUANTITIES[metric]}_se"]
     )
@@ -94,10 +94,10 @@ def _draw_line(
     """The line of one kind of loss, and marks where runs failed or diverged."""
     if rows.empty:
         return
-    rows = rows.sort_values(x)
+    rows = rows.iloc[scale.at(rows[x]).argsort()]
     at, height = scale.at(rows[x]), rows["height"].to_numpy(float)
     error = rows["error"].to_numpy(float)
-    if not isinstance(scale.values[0], str):  # between words there is nothing
+    if not scale.words:  # between words there is nothing
         ax.fill_between(at, height - error, height + error, color=look["color"], alpha=0.15, lw=0)
     ax.errorbar(at, height, error, markersize=4.5, linewidth=1.4, **look)
     if look is STATIC and x == "amplitude":

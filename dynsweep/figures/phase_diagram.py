@@ -40,7 +40,7 @@ def phase_panels(
     if grid.is_search(cells, settings):
         note = f"Cells differ also in {', '.join(settings)}."
         settings = []
-    table = grid.spread_static(cells, settings).dropna(subset=[x, y])
+    table = grid.placed(cells, settings, [x, y])
     if metric.startswith(GAIN) and "amplitude" in settings:
         table = table[table["amplitude"] != 1]  # a panel of zeros
     parts = grid.split(table, settings)[: layout.MAX_PANELS]
@@ -65,7 +65,7 @@ def phase_panel(
     """
     ax = ax if ax is not None else Figure().subplots()
     layout.constrain(ax)
-    table = grid.spread_static(cells, []).dropna(subset=[x, y])
+    table = grid.placed(cells, [], [x, y])
     model = table["model"].iloc[0]
     ax.set(xlabel=labels.axis_label(x, model), ylabel=labels.axis_label(y, model))
     ax.set_title(layout.headline(metric), loc="left", fontweight="bold")
