@@ -119,21 +119,26 @@ def _recorded(run: object, what: str) -> tuple[str, str, str]:
 
 
 def phase_diagram(
-    results: pd.DataFrame,
+    results: pd.DataFrame | str | PathLike[str],
     metric: str = "validation_accuracy",
-    x: str = "period",
-    y: str = "amplitude",
+    x: str | None = None,
+    y: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the mean of a metric over seeds, as the figures of ``dynsweep`` show it.
 
+    Where one setting was swept, with or without the static loss beside it, this is a line with
+    a band of one standard error.
+
     Args:
-        results: runs as :func:`load` gives them, all or some of its rows.
+        results: runs as :func:`load` gives them, all or some of its rows; or a directory, of
+            which all runs are loaded.
         metric: ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``,
             or the gain over the static loss, ``gain_train_accuracy``,
             ``gain_validation_accuracy``.
-        x: setting of the horizontal axis, short (``lr``) or in full (``optimizer.lr``).
-        y: setting of the vertical axis.
+        x: setting of the horizontal axis, short (``lr``) or in full (``optimizer.lr``); by
+            default the period if it and the amplitude were swept, else as ``dynsweep`` chooses.
+        y: setting of the vertical axis, by default the amplitude.
         ax: where to draw; a new pyplot figure by default, with what all runs share in its title.
 
     Returns:
@@ -141,8 +146,8 @@ def phase_diagram(
 
     Raises:
         AnalysisError: not a table of runs, an unknown metric or setting, one that was not swept,
-            or runs that differ in further settings than the two and the seed; it is a
-            ``ValueError``.
+            nothing swept, or runs that differ in further settings than these and the seed; it is
+            a ``ValueError``.
 
     >>> import matplotlib, pandas
     >>> matplotlib.use("agg")
@@ -154,10 +159,17 @@ def phase_diagram(
     'period T (steps)'
     """
     select.check(metric, QUANTITIES, "metric")
+    if isinstance(results, str | PathLike):
+        results = load(results)
     select.check_runs(results)
     table = cells(results)
+    if x is None and y is None and {"period", "amplitude"} <= set(grid.swept(table)):
+        x, y = "period", "amplitude"
     axes = [name for name in select.axes(table, x, y) if name]
-    if others := grid.panel_settings(table, axes):
+    if not axes or not grid.swept(table):
+        raise AnalysisError("results: no setting but the seed was swept, so no diagram")
+    others = grid.panel_settings(table, axes) if axes[1:] else grid.line_settings(table, *axes)
+    if others:
         example = results[others[0]].dropna().iloc[:1].tolist()
         raise AnalysisError(
             f"results differ also in {', '.join(others)}: choose, "
@@ -165,10 +177,15 @@ def phase_diagram(
         )
     if obstacle := select.obstacle(table, metric):
         raise AnalysisError(obstacle, metric=metric)
+    from dynsweep.figures.lines import line_panel, line_panels
     from dynsweep.figures.phase_diagram import phase_panel, phase_panels
 
     if ax is not None:
-        return phase_panel(table, metric, *axes, ax=ax)
+        if axes[1:]:
+            return phase_panel(table, metric, *axes, ax=ax)
+        return line_panel(table, metric, *axes, ax=ax)
     import matplotlib.pyplot as plt
 
-    return phase_panels(table, metric, *axes, figure=plt.figure()).axes[0]
+    if axes[1:]:
+        return phase_panels(table, metric, *axes, figure=plt.figure()).axes[0]
+    return line_panels(table, metric, *axes, figure=plt.figure()).axes[0]

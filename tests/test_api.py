@@ -137,7 +137,7 @@ def test_rows_of_choice_are_drawn(tmp_path: Path) -> None:
         ({"metric": "recall"}, "metric=recall: must be one of train_accuracy, "),
         ({"x": "momentum"}, "x=momentum: must be one of period, amplitude"),
         ({"y": "lr"}, "y=lr: must be one of period, amplitude"),
-        ({"y": "loss.period"}, "x=period y=period: must be two different settings"),
+        ({"x": "period", "y": "loss.period"}, "x=period y=period: must be two different settings"),
     ],
 )
 def test_errors_take_one_line(tmp_path: Path, options: dict[str, str], message: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sweeps
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -23,6 +24,11 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from dynsweep.analysis import statistics
+from dynsweep.analysis.frame import load_runs
+from dynsweep.cli.aggregate import aggregate
+from dynsweep.page.page import write_page
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -323,3 +329,36 @@ def test_narrow_window_does_not_scroll_sideways(page: webdriver.Chrome, sweep: P
         assert wide <= 380
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_many_cells_on_the_page_leave_no_gaps(tmp_path: Path, browser: webdriver.Chrome) -> None:
+    axes = {"period": range(5, 105), "amplitude": range(2, 102)}
+    aggregate([sweeps.sweep(tmp_path, axes)], figures=False, html=True)
+    browser.set_window_size(1200, 1000)
+    open_page(browser, tmp_path)
+    plot = browser.find_element(By.CSS_SELECTOR, "#plot .heatmaplayer")
+    pixels = np.asarray(Image.open(io.BytesIO(plot.screenshot_as_png)).convert("RGB"))
+    inner = pixels[5:-5, 5:-5].reshape(-1, 3).astype(int)
+    assert inner.size > 100_000
+    assert not (inner.min(axis=1) > 180).any()
+
+
+@pytest.mark.parametrize("axes", [("model.init", "period"), ("period", "model.init")])
+def test_words_on_an_axis_are_all_there_and_whole(
+    axes: tuple[str, str], tmp_path: Path, browser: webdriver.Chrome
+) -> None:
+    grid = {"init": ["glorot", "standard"], "period": [10, 100]}
+    frame = load_runs([sweeps.sweep(tmp_path, grid)])
+    long = "/home/somebody/with_long/names_of/<folders>/of.csv"
+    frame["model.init"] = frame["model.init"].replace("standard", long)
+    write_page([tmp_path], frame, statistics.cells(frame), axes, tmp_path / "report.html")
+    browser.set_window_size(500, 1000)
+    open_page(browser, tmp_path)
+    outer = browser.find_element(By.ID, "plot").rect
+    ticks = browser.find_elements(By.CSS_SELECTOR, "#plot .xtick text, #plot .ytick text")
+    assert {tick.text.replace("\n", "") for tick in ticks} == {"10", "100", "glorot", long}
+    for tick in ticks:
+        inner = tick.rect
+        assert outer["x"] <= inner["x"]
+        assert inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+        assert inner["y"] + inner["height"] <= outer["y"] + outer["height"]

@@ -19,6 +19,7 @@ from dynsweep.store import FAILED, read
 Predict = Callable[[NDArray[np.float64]], NDArray[np.int64]]
 
 MARGIN = 0.15  # of the data's extent, around it
+SLICE_BYTES = 16 * 2**20  # of what a model holds of the points it predicts at once; more is slower
 
 
 def half_side(points: NDArray[np.float64]) -> float:
@@ -96,19 +97,28 @@ def recorded_settings(runs: pd.DataFrame) -> dict[str, RunConfig]:
 
 def predictor(settings: RunConfig, weights: Mapping[str, NDArray[Any]]) -> Predict:
     """A run's model with these weights, as the store has them, as a function of points
-    ``(points, 2) -> (points,)``: the class at each, -1 where logits are not finite."""
+    ``(points, 2) -> (points,)``: the class at each, -1 where logits are not finite.
+
+    Points go through the model in slices: a picture has 100,000, and a wide model holds
+    gigabytes of these."""
     import torch
 
     dataset = data.load(settings.dataset)
     model = settings.model.build(dataset.shape, dataset.classes)
     params = model.pack({name: torch.as_tensor(v).unsqueeze(0) for name, v in weights.items()})
     dtype = next(iter(params.values())).dtype
+    size = max(1, SLICE_BYTES // (model.footprint * dtype.itemsize))
 
     @torch.no_grad()
     def predict(points: NDArray[np.float64]) -> NDArray[np.int64]:
-        logits = model.forward(params, torch.as_tensor(points, dtype=dtype)[None], {}, False)[0]
-        classes = logits.argmax(dim=-1)
-        classes[~logits.isfinite().all(dim=-1)] = -1
+        # Made beforehand: small arrays that stay, among large ones that go, leave holes.
+        classes = torch.empty(len(points), dtype=torch.int64)
+        inputs = torch.as_tensor(points, dtype=dtype)
+        for start in range(0, len(points), size):
+            part = slice(start, start + size)
+            logits = model.forward(params, inputs[None, part], {}, False)[0]
+            classes[part] = logits.argmax(dim=-1)
+            classes[part][~logits.isfinite().all(dim=-1)] = -1
         return classes.numpy()
 
     return predict

@@ -28,6 +28,11 @@ class Scale:
     edges: NDArray[np.float64]
     log: bool
 
+    @property
+    def words(self) -> bool:
+        """Whether some values are no numbers."""
+        return any(isinstance(value, str | bool | np.bool_) for value in self.values)
+
     def parts(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
         """Coordinates as parts of the axis, from 0 to 1."""
         stretched = np.log10 if self.log else np.asarray
@@ -112,6 +117,13 @@ def panel_settings(cells: pd.DataFrame, axes: list[str]) -> list[str]:
     return chosen
 
 
+def line_settings(cells: pd.DataFrame, x: str) -> list[str]:
+    """Swept settings that a line over ``x`` leaves to panels: the static loss is a line beside the
+    dynamical one, where there is one amplitude besides."""
+    several = cells.loc[cells["amplitude"] != 1, "amplitude"].nunique() > 1
+    return panel_settings(cells, [x] if several else [x, "amplitude"])
+
+
 def _combinations(cells: pd.DataFrame, settings: list[str]) -> int:
     return len(cells[settings].drop_duplicates()) if settings else 1
 
@@ -147,6 +159,17 @@ def spread_static(cells: pd.DataFrame, panels: list[str]) -> pd.DataFrame:
         orphans = cells[is_static].merge(static.loc[~known, context], on=context)
         static = pd.concat([static[known], orphans])
     return pd.concat([static[cells.columns], dynamical], ignore_index=True)
+
+
+def placed(cells: pd.DataFrame, panels: list[str], axes: list[str]) -> pd.DataFrame:
+    """The cells of a diagram, see :func:`spread_static`. On an axis, null is a value among others;
+    static cells without a period have no place."""
+    table = spread_static(cells, panels)
+    for name in set(axes).difference(DYNAMICAL_SETTINGS):
+        if table[name].isna().any():
+            held = table[name].astype(object)
+            table = table.assign(**{name: held.where(held.notna(), number(None))})
+    return table.dropna(subset=axes)
 
 
 def split(cells: pd.DataFrame, panels: list[str]) -> list[tuple[str, pd.DataFrame]]:

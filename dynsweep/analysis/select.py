@@ -12,6 +12,7 @@ from dynsweep.analysis import grid
 from dynsweep.analysis.columns import (
     COLUMNS,
     DYNAMICAL_SETTINGS,
+    GAIN,
     QUANTITIES,
     mean_column,
     setting_columns,
@@ -36,7 +37,9 @@ def obstacle(cells: pd.DataFrame, name: str) -> str:
     """Why there is no diagram of one of ``QUANTITIES``; empty if there is one."""
     if not cells[mean_column(QUANTITIES[name])].isna().all():
         return ""
-    return "no run has a value" if name in METRICS else "no static run (amplitude 1)"
+    if cells[mean_column(name.removeprefix(GAIN))].isna().all():
+        return "no run has a value"
+    return "no static run (amplitude 1)" + " has a value" * bool((cells["amplitude"] == 1).any())
 
 
 def check_runs(table: object) -> None:

@@ -10,9 +10,10 @@ import pandas as pd
 from dynsweep.analysis.columns import ACCURACIES, varying
 from dynsweep.analysis.select import best_cell, static_twin
 from dynsweep.analysis.variance import ranked
+from dynsweep.config import SETTINGS
 from dynsweep.config.labels import assignment, seeds_text
 from dynsweep.metrics import COLUMNS
-from dynsweep.store import COMPLETED, FAILED, STATUSES
+from dynsweep.store import COMPLETED, DIVERGED, FAILED, STATUSES
 
 WIDTH = 96
 MOST_FAILURES = 10  # listed one by one
@@ -45,7 +46,8 @@ class Summary:
 
     def text(self) -> str:
         """A short plain table, at most 96 columns wide."""
-        lines = ["", self._counts(), *self._table(), *self._variance()]
+        table = self._diverged() or [*self._table(), *self._variance()]
+        lines = ["", self._counts(), *table]
         for note in self.notes:
             lines += textwrap.wrap(note, WIDTH)
         return "\n".join([*lines, *self._failures(), *self._files()])
@@ -58,6 +60,18 @@ class Summary:
             cells = len(self.cells)
             text += f"; {cells:,} cell{'s' * (cells != 1)} of {seeds_text(self.cells['seeds'])}"
         return text
+
+    def _diverged(self) -> list[str]:
+        """Where all runs diverged, a learning rate to try: a tenth of the smallest that was tried,
+        or the default if that is less."""
+        ended = self.runs[self.runs["status"] != FAILED]
+        if ended.empty or (ended["status"] != DIVERGED).any():
+            return []
+        lr = min(float(ended["lr"].min()) / 10, SETTINGS["optimizer.lr"].default)
+        which = "Every run" if len(self.runs) > 1 else "The run"
+        if len(ended) < len(self.runs):
+            which += " that did not fail"
+        return ["", f"{which} diverged: try a smaller learning rate, optimizer.lr={lr:.3g}.", ""]
 
     def _table(self) -> list[str]:
         best = self.best

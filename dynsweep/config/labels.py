@@ -32,7 +32,7 @@ def _words(column: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A setting's value as short text: 0.05, 1, 35,000, glorot."""
+    """A setting's value as short text: 0.05, 1, 35,000, glorot, true; null is none."""
     if str(value) in ("None", "nan", "<NA>"):
         return "none"
     if str(value) in ("True", "False"):  # Python's or NumPy's
@@ -51,6 +51,15 @@ def seeds_text(counts: Any) -> str:
     if low == high:
         return f"{high} seed" + "s" * (high != 1)
     return f"{low} to {high} seeds"
+
+
+def speed(rate: float) -> str:
+    """How fast runs end, from their number in a second: ``12.3 runs/s``, ``2.76 s/run``."""
+    if not rate:
+        return "? runs/s"
+    if rate >= 1:
+        return f"{rate:.3g} runs/s" if rate < 1000 else f"{rate:,.0f} runs/s"
+    return f"{1 / rate:.3g} s/run" if rate > 0.001 else f"{duration(1 / rate)}/run"
 
 
 def duration(seconds: float) -> str:

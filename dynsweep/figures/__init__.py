@@ -34,6 +34,9 @@ def diagram(tables: SweepTables, metric: str) -> Figure | None:
     if not axes:
         tables.note("No phase diagram: no setting but the seed was swept.")
         return None
+    if (cells["failed"] == cells["seeds"]).all():
+        tables.note("No diagrams: no run has a result.")
+        return None
     if reason := obstacle(cells, metric):
         tables.note(f"No diagram of {metric}: {reason}.")
         return None

@@ -13,7 +13,6 @@ from dynsweep.config import labels
 from dynsweep.curvature.threshold import fit_power, known_sharpness
 from dynsweep.figures import style
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHED: dict[str, Any] = {"color": style.INK, "linewidth": 1, "linestyle": "--"}
 
 
@@ -101,7 +100,7 @@ def threshold(onsets: pd.DataFrame, facts: str = "", *, figure: Figure | None = 
 
 def _draw_onsets(ax: Axes, onsets: pd.DataFrame, x: str, by: str | None) -> None:
     """Onsets over ``x``, a mark for every value of ``by``."""
-    looks = _looks(onsets[by]) if by else [(None, style.COLOURS[0], MARKERS[0])]
+    looks = _looks(onsets[by]) if by else [(None, style.COLOURS[0], style.MARKERS[0])]
     for value, colour, marker in looks:
         part = onsets if by is None else onsets[onsets[by] == value]
         ax.plot(
@@ -119,7 +118,7 @@ def _looks(values: pd.Series) -> list[tuple[float, str, str]]:
     # Learning rates and widths look different.
     start = 3 if values.name == "lr" else 0
     ordered = enumerate(sorted(values.unique()), start)
-    return [(v, style.COLOURS[i % 8], MARKERS[i % 8]) for i, v in ordered]
+    return [(v, style.COLOURS[i % 16], style.MARKERS[i % 8]) for i, v in ordered]
 
 
 def _draw_law(ax: Axes, onsets: pd.DataFrame) -> None:

@@ -26,6 +26,7 @@ from dynsweep.store import Damaged, load_weights
 from dynsweep.store.foreign import MARK, replacing_own
 
 PIXELS = 320  # of the plane, along each side
+MOST_NAMED = 24  # classes in a legend
 GIF_DPI = 100
 HOLD = 5  # the last frame stays as long as this many
 
@@ -73,8 +74,8 @@ def decision_regions(
     extent = max(half_side(picture.points) for picture in pictures)
     for ax, picture in zip(axes, pictures, strict=True):
         region_panel(picture, extent=extent, ax=ax)
+    layout.legend(figure)
     style.title(figure, title, facts)
-    layout.legend(figure, columns=3)
     return figure
 
 
@@ -88,20 +89,21 @@ def region_panel(picture: Picture, *, extent: float | None = None, ax: Axes | No
     ax = ax if ax is not None else Figure().subplots()
     extent = extent or half_side(picture.points)
     classes = int(picture.labels.max()) + 1
-    colours = [style.COLOURS[index % len(style.COLOURS)] for index in range(classes)]
+    looks = [style.look(index) for index in range(classes)]
     # Points in full colour on the paler colour of their region.
-    pale = [tuple(0.45 * np.array(to_rgb(colour)) + 0.55) for colour in colours]
+    pale = [tuple(0.45 * np.array(to_rgb(colour)) + 0.55) for colour, _, _ in looks]
     side = (-extent, extent)
     ax.imshow(
         picture.predicted(extent), origin="lower", extent=(*side, *side), interpolation="nearest",
         cmap=ListedColormap(pale).with_extremes(under="white"),
         norm=BoundaryNorm(np.arange(classes + 1) - 0.5, classes),
     )  # fmt: skip
-    for index, colour in enumerate(colours):
+    for index, (colour, marker, _) in enumerate(looks):
         x, y = picture.points[picture.labels == index].T
         ax.scatter(
-            x, y, s=3.5 * layout.inches(ax)[0], color=colour, edgecolor=style.INK, linewidth=0.35,
-            label=f"class {index}" if index < len(style.COLOURS) else "_",
+            x, y, s=3.5 * layout.inches(ax)[0], color=colour, marker=marker,
+            edgecolor=style.INK, linewidth=0.35,
+            label=f"class {index}" if index < MOST_NAMED else "_",
         )  # fmt: skip
     ax.grid(visible=False)
     ax.set(xlim=side, ylim=side, xticks=[-1, 0, 1], yticks=[-1, 0, 1])

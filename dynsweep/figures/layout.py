@@ -1,6 +1,8 @@
 """Panels of equal size with common axes, their ticks, the words above and the legend below."""
 
+import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +29,8 @@ ALWAYS = ("width", "model.init", "lr", "period", "amplitude")
 # Columns of panels by their number, and a panel's width and height by columns, inches.
 COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3, 7: 4, 8: 4, 9: 3, 10: 4, 11: 4, 12: 4}
 SIZES = {1: (5.6, 4.2), 2: (3.9, 3.3), 3: (2.6, 2.5), 4: (1.9, 1.9)}
+LETTER = 0.58  # width of a letter over the size of its font, about
+TICK_LETTERS = 20  # longer words on an axis take several lines
 
 
 def panels(
@@ -57,6 +61,8 @@ def panels(
         width = height = min(width, height)
     figure = figure or Figure()
     figure.set_layout_engine("constrained")
+    size = style.SMALL if columns > 2 else style.SHEET["axes.titlesize"]
+    titles = [_wrapped(title, int(72 * width / (LETTER * size))) for title in titles]
     title_lines = max(title.count("\n") + bool(title) for title in titles)
     figure.set_size_inches(
         columns * (width + 0.1) + (1.7 if bar else 0.5 if square else 0.8),
@@ -70,28 +76,42 @@ def panels(
         left, bottom = index % columns == 0, index + columns >= count
         ax.tick_params(which="both", labelleft=left, labelbottom=bottom)
         ax.set(xlabel=xlabel if bottom else "", ylabel=ylabel if left else "")
+        ax.title.set_fontsize(size)
         if columns > 2:
             ax.tick_params(labelsize=style.SMALL)
-            ax.title.set_fontsize(style.SMALL)
         axes.append(ax)
     return figure, axes
 
 
-def legend(figure: Figure, columns: int = 1) -> None:
-    """Explain below the panels what has a label in any of them; in one row where it is wide."""
+def legend(figure: Figure) -> None:
+    """Explain below the panels what has a label in any of them, in as few rows as it fits.
+
+    The figure grows by what it needs beyond one row.
+    """
     handles = {
         label: handle
         for ax in figure.axes
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     if handles:
-        columns = len(handles) if figure.get_figwidth() > 8 else columns
+        size = style.SHEET["legend.fontsize"] / 72
+        fitting = figure.get_figwidth() / (size * (LETTER * max(map(len, handles)) + 3.5))
+        rows = -(-len(handles) // max(int(fitting), 1))
+        figure.set_figheight(figure.get_figheight() + 1.4 * size * (rows - 1))
         explained = figure.legend(
-            handles.values(), handles, loc="outside lower left", ncols=columns, borderpad=0
-        )
+            handles.values(), handles, loc="outside lower left", borderpad=0,
+            ncols=-(-len(handles) // rows),
+        )  # fmt: skip
         for handle in explained.legend_handles:
             if isinstance(handle, PathCollection):
                 handle.set_sizes([25])  # the panels' points may be tiny
+
+
+def constrain(ax: Axes) -> None:
+    """Let the figure of somebody's axes make room for their labels, unless it is laid out."""
+    figure: Any = ax.figure
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
 
 
 def inches(ax: Axes) -> tuple[float, float]:
@@ -142,21 +162,34 @@ def ticks(ax: Axes, which: str, name: str, scale: Scale) -> None:
     """Ticks at the values of the setting ``name``, with as many labels as fit.
 
     ``which`` is ``x`` or ``y``; ``ax`` has the scale's limits already, and axes that share them
-    get the same ticks.
+    get the same ticks. Words that do not fit beside each other stand upright.
     """
     line = ax.xaxis if which == "x" else ax.yaxis
-    texts = [labels.number(value) for value in scale.values]
+    texts = [_wrapped(labels.number(value), TICK_LETTERS) for value in scale.values]
     static = starts_static(name, scale)
     if static:
         texts[0] = "1 (static)" if which == "y" else "1\nstatic"
     em = float(line.get_major_ticks(1)[0].label1.get_fontsize()) / 72
+    across, up = inches(ax)
+    high = 1.5 * em * (1 if static else max(text.count("\n") + 1 for text in texts))
     if which == "y":
-        gap = 1.5 * em / inches(ax)[1]
+        gap = high / up
     else:
-        longest = max(len(part) for text in texts for part in text.split("\n"))
-        gap = (0.62 * longest + 0.8) * em / inches(ax)[0]
+        gap = (0.62 * max(map(len, "\n".join(texts).split("\n"))) + 0.8) * em / across
     chosen = grid.ticks(scale, gap, 1 if static else None)
+    turned = which == "x" and len(chosen) < len(texts) and scale.words
+    if turned:
+        chosen = grid.ticks(scale, high / across)
     rest = np.setdiff1d(np.arange(len(texts)), chosen)
     line.set_ticks(list(scale.positions[chosen]), [texts[index] for index in chosen])
     line.set_ticks(list(scale.positions[rest]), minor=True)
     line.set_minor_formatter(NullFormatter())
+    if turned:
+        for shared in ax.get_shared_x_axes().get_siblings(ax):
+            shared.tick_params("x", rotation=90)
+
+
+def _wrapped(text: str, letters: int) -> str:
+    """Lines of at most so many letters; not broken within ``name = value``."""
+    lines = text.replace(" = ", "\xa0=\xa0").split("\n")
+    return "\n".join(textwrap.fill(line, letters) for line in lines).replace("\xa0", " ")

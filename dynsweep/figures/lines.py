@@ -1,5 +1,6 @@
 """A metric over one swept setting: mean and standard error over seeds, static loss beside it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -29,37 +30,62 @@ def line_panels(
     Arguments are those of :func:`dynsweep.figures.phase_diagram.phase_panels`; the figure's axes
     are the panels, 12 at most.
     """
-    several = cells.loc[cells["amplitude"] != 1, "amplitude"].nunique() > 1
-    settings = grid.panel_settings(cells, [x] if several else [x, "amplitude"])
-    table = grid.spread_static(cells, settings).dropna(subset=[x])
-    # From here on whatever is drawn has two names.
-    table = table.assign(
+    settings = grid.line_settings(cells, x)
+    parts = grid.split(_placed(cells, metric, x, settings), settings)[: layout.MAX_PANELS]
+    figure, axes = layout.panels(
+        [title for title, _ in parts], *_axis_labels(cells, metric, x), figure=figure
+    )
+    style.title(figure, layout.headline(metric), layout.facts(cells, metric))
+    _draw(axes, [rows for _, rows in parts], x)
+    layout.legend(figure)
+    return figure
+
+
+@style.styled
+def line_panel(cells: pd.DataFrame, metric: str, x: str, *, ax: Axes | None = None) -> Axes:
+    """Draw cells without further swept settings but an amplitude of two values, one static."""
+    ax = ax if ax is not None else Figure().subplots()
+    layout.constrain(ax)
+    xlabel, ylabel = _axis_labels(cells, metric, x)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_title(layout.headline(metric), loc="left", fontweight="bold")
+    _draw([ax], [_placed(cells, metric, x, [])], x)
+    ax.legend()
+    return ax
+
+
+def _axis_labels(cells: pd.DataFrame, metric: str, x: str) -> tuple[str, str]:
+    over_seeds = ", mean ± s.e." if cells["seeds"].max() > 1 else ""
+    return labels.axis_label(x, cells["model"].iloc[0]), WORDS[metric] + over_seeds
+
+
+def _placed(cells: pd.DataFrame, metric: str, x: str, settings: list[str]) -> pd.DataFrame:
+    """The cells that are drawn; whatever is drawn of them has two names."""
+    table = grid.placed(cells, settings, [x])
+    return table.assign(
         height=table[mean_column(QUANTITIES[metric])], error=table[f"{QUANTITIES[metric]}_se"]
     )
+
+
+def _draw(axes: Sequence[Axes], parts: Sequence[pd.DataFrame], x: str) -> None:
+    """Lines with common limits and ticks."""
+    table = pd.concat(parts)
     scale = grid.scale(table[x])
-    parts = grid.split(table, settings)[: layout.MAX_PANELS]
-    over_seeds = ", mean ± s.e." if cells["seeds"].max() > 1 else ""
-    figure, axes = layout.panels(
-        [title for title, _ in parts], labels.axis_label(x, table["model"].iloc[0]),
-        WORDS[metric] + over_seeds, figure=figure,
-    )  # fmt: skip
-    style.title(figure, layout.headline(metric), layout.facts(cells, metric))
     error = table["error"].fillna(0)
     low, high = (table["height"] - error).min(), (table["height"] + error).max()
     room = 0.06 * max(high - low, 0.02)
-    # Limits and ticks are common to all panels.
-    axes[0].set(
-        xscale="log" if scale.log else "linear", xlim=scale.edges[[0, -1]],
-        ylim=(low - room, high + room),
-    )  # fmt: skip
+    for ax in axes:
+        ax.set(
+            xscale="log" if scale.log else "linear", xlim=scale.edges[[0, -1]],
+            ylim=(low - room, high + room),
+        )  # fmt: skip
+    figure: Any = axes[0].figure
     figure.draw_without_rendering()  # axes get their sizes, which ticks go by
     layout.ticks(axes[0], "x", x, scale)
-    for ax, (_, rows) in zip(axes, parts, strict=True):
+    for ax, rows in zip(axes, parts, strict=True):
         static = rows["amplitude"] == 1
         _draw_line(ax, rows[~static], x, scale, DYNAMICAL)
         _draw_line(ax, rows[static], x, scale, STATIC)
-    layout.legend(figure)
-    return figure
 
 
 def _draw_line(
@@ -68,9 +94,12 @@ def _draw_line(
     """The line of one kind of loss, and marks where runs failed or diverged."""
     if rows.empty:
         return
-    rows = rows.sort_values(x)
+    rows = rows.iloc[scale.at(rows[x]).argsort()]
     at, height = scale.at(rows[x]), rows["height"].to_numpy(float)
-    ax.errorbar(at, height, rows["error"].to_numpy(float), markersize=4.5, linewidth=1.4, **look)
+    error = rows["error"].to_numpy(float)
+    if not scale.words:  # between words there is nothing
+        ax.fill_between(at, height - error, height + error, color=look["color"], alpha=0.15, lw=0)
+    ax.errorbar(at, height, error, markersize=4.5, linewidth=1.4, **look)
     if look is STATIC and x == "amplitude":
         # One point: the level to compare the others with.
         ax.axhline(height[0], color=style.INK, linestyle="--", linewidth=1)

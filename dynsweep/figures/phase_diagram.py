@@ -40,7 +40,7 @@ def phase_panels(
     if grid.is_search(cells, settings):
         note = f"Cells differ also in {', '.join(settings)}."
         settings = []
-    table = grid.spread_static(cells, settings).dropna(subset=[x, y])
+    table = grid.placed(cells, settings, [x, y])
     if metric.startswith(GAIN) and "amplitude" in settings:
         table = table[table["amplitude"] != 1]  # a panel of zeros
     parts = grid.split(table, settings)[: layout.MAX_PANELS]
@@ -64,11 +64,12 @@ def phase_panel(
     Arguments are those of :func:`phase_panels`; the colour bar takes some of the room of ``ax``.
     """
     ax = ax if ax is not None else Figure().subplots()
-    table = grid.spread_static(cells, []).dropna(subset=[x, y])
-    _draw([ax], [table], table, metric, x, y)
+    layout.constrain(ax)
+    table = grid.placed(cells, [], [x, y])
     model = table["model"].iloc[0]
     ax.set(xlabel=labels.axis_label(x, model), ylabel=labels.axis_label(y, model))
     ax.set_title(layout.headline(metric), loc="left", fontweight="bold")
+    _draw([ax], [table], table, metric, x, y)
     if ax.get_legend_handles_labels()[0]:
         below = -0.75 / layout.inches(ax)[1]  # tick labels and the axis label are between
         ax.legend(loc="upper left", bbox_to_anchor=(0, below), borderaxespad=0, borderpad=0)
@@ -87,21 +88,22 @@ def _draw(
     scales = grid.scale(table[x]), grid.scale(table[y])
     norm, extend, limits = _colours(table, metric)
     cmap = style.DIVERGING if metric.startswith(GAIN) else style.SEQUENTIAL
-    # Before the panels: the room that is left decides which numbers fit.
+    # Before the cells: the room that is left decides which numbers fit.
     figure: Any = axes[0].figure
     bar = figure.colorbar(ScalarMappable(norm, cmap), ax=list(axes), extend=extend, aspect=25)
     if isinstance(norm, LogNorm):
         style.round_ticks(bar.ax.yaxis)
     bar.set_label("\n".join([WORDS[metric], limits]).strip())
-    figure.draw_without_rendering()  # axes get their sizes, which numbers and ticks go by
     panels = [Panel(ax, rows, x, y, scales) for ax, rows in zip(axes, parts, strict=True)]
-    for panel in panels:
-        panel.draw(metric, norm, cmap)
     for which, name, scale in zip("xy", (x, y), scales, strict=True):
+        figure.draw_without_rendering()  # axes get their sizes, which ticks and numbers go by
         if not any(panel.sparse for panel in panels):
             layout.ticks(axes[0], which, name, scale)
         elif scale.log:
             style.round_ticks(axes[0].xaxis if which == "x" else axes[0].yaxis)
+    figure.draw_without_rendering()
+    for panel in panels:
+        panel.draw(metric, norm, cmap)
 
 
 def _colours(table: pd.DataFrame, metric: str) -> tuple[Normalize, str, str]:

@@ -34,6 +34,15 @@ METADATA: dict[str, dict[str, Any]] = {
 }
 GLUE = "\N{NO-BREAK SPACE}"
 COLOURS: list[str] = SHEET["axes.prop_cycle"].by_key()["color"]
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("solid", "dashed", "dotted", "dashdot")
+
+
+def look(index: int) -> tuple[str, str, str]:
+    """Colour, marker and dashes of one of many classes: 16 colours; a marker for every 8, which
+    tells apart what colours alone would not."""
+    turn = index // 8
+    return COLOURS[index % len(COLOURS)], MARKERS[turn % 8], DASHES[turn % 4]
 
 
 @styled

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from dynsweep.config import labels
 from dynsweep.figures import style
+from dynsweep.metrics import METRICS, PARTS
 
 MOST_CYCLES = 40  # marked by lines
+MOST_LINES = 7  # of a legend beside a row
 MANY = 5000  # points: pixels instead of lines in a PDF
 
 
@@ -66,7 +68,10 @@ def trajectory(
         line[0].set_ylabel(row.label, fontsize="medium")
         handles, texts = line[0].get_legend_handles_labels()
         if handles:
-            line[-1].legend(handles, texts, loc="center left", bbox_to_anchor=(1.01, 0.5))
+            columns = -(-len(texts) // MOST_LINES)
+            line[-1].legend(
+                handles, texts, loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=columns
+            )
     figure.align_ylabels(axes[:, 0])
     for span, ax in zip(spans, axes[-1], strict=True):
         ax.set(xlim=span, xlabel="time t (steps)")
@@ -81,7 +86,13 @@ def present(run: pd.DataFrame) -> list[Row]:
         Row("class weight\n$G_i(t)$", {f"weight_{i}": f"class {i}" for i in classes}),
         Row("loss\n$F(W_t, t)$", {"loss": "_"}),
         Row("change of loss\n$F(t) - F(t-1)$", {"loss_change": "_"}),
-        Row("accuracy", {"train_accuracy": "training", "validation_accuracy": "validation"}),
+        *(
+            Row(
+                "loss with\nequal weights" if name == "loss" else metric.words,
+                {f"{part}_{name}": words for part, words in PARTS.items()},
+            )
+            for name, metric in METRICS.items()
+        ),
         Row(
             "training accuracy\nof each class",
             {f"train_accuracy_{i}": f"class {i}" for i in classes},
@@ -117,10 +128,11 @@ def _draw_row(ax: Axes, shown: pd.DataFrame, curves: dict[str, str], lr: float) 
         if column == "loss_change":
             x, y = broken(x, y)
         # Class weights coincide most of the time: later ones are thinner.
-        thicker = 0.8 * (len(curves) - 1 - index) if column.startswith("weight_") else 0
+        wider = min(0.8, 3 / len(curves)) if column.startswith("weight_") else 0
+        colour, _, dashes = style.look(index)
         ax.plot(
-            x, y, color=style.COLOURS[index % 8], linewidth=0.9 + thicker, label=text,
-            rasterized=len(x) > MANY,
+            x, y, color=colour, linestyle=dashes, label=text, rasterized=len(x) > MANY,
+            linewidth=0.9 + wider * (len(curves) - 1 - index),
         )  # fmt: skip
     if "sharpness" in curves:
         label = f"2/lr = {labels.number(2 / lr)}"

@@ -9,8 +9,8 @@ function setUpDiagram() {
   view.x = data.start[0] ?? 0;
   view.y = data.start[1] ?? (data.axes.length > 1 && data.start.length < 1 ? 1 : -1);
   view.slice = data.axes.map(() => "");
-  const first = ["validation_accuracy", "train_accuracy"].find((name) => quantities().some(([other]) => other === name));
-  view.metric = first || Object.keys(data.shown)[0];
+  const known = quantities().map(([name]) => name);
+  view.metric = ["validation_accuracy", "train_accuracy", ...known].find((name) => known.includes(name)) ?? Object.keys(data.shown)[0];
   byId("diagram").hidden = false;
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
   byId("plot").addEventListener("keydown", onKey);
@@ -89,11 +89,14 @@ function layout(more) {
   };
 }
 
-// A label for every value would overlap: as many as there is room for.
+// Long words in lines of 20 letters: Plotly would leave them the room of the diagram, or cut them.
+const wrapped = (words) => (words.match(/.{1,20}(\s|$)|.{1,20}/g) ?? []).map(escaped).join("<br>");
+
+// A label for every number would overlap: as many as there is room for.
 function ticks(axis, most) {
-  const step = Math.ceil(axis.words.length / most);
+  const step = axis.numeric ? Math.ceil(axis.words.length / most) : 1;
   const kept = axis.words.map((_, place) => place).filter((place) => place % step === 0);
-  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => axis.words[place]), title: { text: axis.label, standoff: 12 } };
+  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => wrapped(axis.words[place])), title: { text: axis.label, standoff: 12 } };
 }
 
 function draw() {
@@ -115,7 +118,8 @@ function span(values) {
   const ordered = Float64Array.from(values).sort();
   const part = view.range === "all" ? 0 : Number(view.range) / 100;
   const at = (fraction) => ordered[Math.round(fraction * (ordered.length - 1))] ?? 0;
-  return [at(part), at(1 - part)];
+  const [low, high] = [at(part), at(1 - part)];
+  return low < high ? [low, high] : [low - 0.01, low + 0.01];
 }
 
 function drawMap(lines) {
@@ -125,8 +129,9 @@ function drawMap(lines) {
   const [low, high] = span(z.flat().filter((value) => value !== null));
   const bound = Math.max(Math.abs(low), Math.abs(high), 1e-9); // no gain is the middle of the colours
   const most = Math.max(4, Math.floor(byId("plot").clientWidth / 55));
+  const gap = Math.max(lines.length, lines[0].length) <= 30 ? 1 : 0; // between small cells it would be all that one sees
   Plotly.react("plot", [{
-    type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", xgap: 1, ygap: 1,
+    type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", xgap: gap, ygap: gap,
     colorscale: gain ? "RdBu" : view.scale, reversescale: false,
     zmin: gain ? -bound : low, zmax: gain ? bound : high, hoverongaps: true,
     colorbar: { title: { text: data.shown[view.metric], side: "right" }, thickness: 14 },
@@ -152,7 +157,8 @@ function drawLine(lines) {
     xaxis: {
       title: { text: axis.label, standoff: 12 }, type: numbers ? (axis.log ? "log" : "linear") : "category",
       // Ticks at the values, unless they are so many that they would overlap.
-      ...(numbers && axis.values.length <= 12 ? { tickmode: "array", tickvals: axis.values, ticktext: axis.words } : {}),
+      ...(!numbers || axis.values.length <= 12
+        ? { tickmode: "array", tickvals: numbers ? axis.values : axis.words, ticktext: axis.words.map(wrapped) } : {}),
     },
     yaxis: { title: { text: data.shown[view.metric], standoff: 14 } },
   }), PLAIN);

@@ -48,11 +48,11 @@ def decision_sprite(runs: pd.DataFrame) -> dict[str, Any] | None:
     stack[: len(tiles)] = list(tiles.values())
     sheet = stack.reshape(lines, columns, TILE, TILE).swapaxes(1, 2)
     image = Image.frombytes("P", (columns * TILE, lines * TILE), sheet.tobytes())
-    # No class, then the classes' colours.
-    colours = ["#dddddd", *style.COLOURS]
+    # No class, then the classes' colours, and again.
+    colours = ["#dddddd", *style.COLOURS * 16][:256]
     image.putpalette([int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)])
     file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True, bits=4)
+    image.save(file, format="PNG", optimize=True, bits=4 if stack.max() < 16 else 8)
     text = base64.b64encode(file.getvalue()).decode()
     image_url = f"data:image/png;base64,{text}"
     return {"image": image_url, "tile": TILE, "columns": columns, "rows": list(tiles)}

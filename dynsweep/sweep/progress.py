@@ -4,11 +4,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
-from dynsweep.config.labels import duration
+from dynsweep.config.labels import duration, speed
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,16 @@ def told(items: Iterable[T], count: int, doing: str) -> Iterator[T]:
             log.info("%s: %s of %s runs", doing, f"{done:,}", f"{count:,}")
 
 
+class Bar(tqdm):  # type: ignore[misc]
+    """Words of our own for the speed."""
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        known: dict[str, Any] = super().format_dict
+        rate = known["rate"] or self.n / max(known["elapsed"], 1e-9)
+        return {**known, "speed": speed(rate)}
+
+
 class Progress:
     """Counts runs, in fractions while they train. Use as a context manager."""
 
@@ -45,21 +57,25 @@ class Progress:
         self.runs = runs
         self.done = 0.0
         self._start = self._last = time.monotonic()
-        self._bar: tqdm[None] | None = None
+        self._bar: Bar | None = None
+        self._lines = ExitStack()
         if sys.stderr.isatty():
-            self._bar = tqdm(
+            self._bar = Bar(
                 total=runs,
                 delay=1,
                 dynamic_ncols=True,
                 bar_format="{percentage:3.0f}%|{bar}| {n:.0f}/{total} runs"
-                " [{elapsed}, {remaining} left, {rate_fmt}]",
-                unit=" runs",
+                " [{elapsed}, {remaining} left, {speed}]",
             )
 
     def __enter__(self) -> "Progress":
+        streams = [getattr(handler, "stream", None) for handler in logging.root.handlers]
+        if self._bar is not None and not {sys.stdout, sys.stderr}.isdisjoint(streams):
+            self._lines.enter_context(logging_redirect_tqdm())  # above the bar, not into it
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._lines.close()
         if self._bar is not None:
             self._bar.close()
 
@@ -82,5 +98,5 @@ class Progress:
             rate = self.done / (now - self._start)
             # The first runs' compilation says nothing of how long the others take.
             left = (self.runs - self.done) / rate if self.done >= 0.5 else float("inf")
-            words = "%.0f of %d runs, %.3g runs/s, %s left"
-            log.info(words, self.done, self.runs, rate, duration(left))
+            words = "%.0f of %d runs, %s, %s left"
+            log.info(words, self.done, self.runs, speed(rate), duration(left))
