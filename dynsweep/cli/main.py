@@ -72,6 +72,10 @@ def main() -> None:
             status = status if error.read_only else status or FAILED_RUNS
             message = f"dynsweep: {_tables_elsewhere(task, error)}\n{message}".rstrip()
     sys.stdout.flush()
+    for ending in task.endings:
+        if warning := ending():
+            again = _again(task)
+            print(f"dynsweep: warning: {warning}. To send them:\n  {again}", file=sys.stderr)
     if message:
         print(message, file=sys.stderr)
     if interrupted:
@@ -114,13 +118,16 @@ def _go_on(task: Task, safe: str = "") -> str:
         return "Nothing was recorded."
     from dynsweep.store import latest
 
-    directory = task.directories[-1]
-    count = len(latest(directory))
+    count = len(latest(task.directories[-1]))
+    runs = f"{count:,} run{'s are' if count != 1 else ' is'} recorded and safe. " if count else ""
+    return f"{runs}{safe}To go on from here:\n  {_again(task)}"
+
+
+def _again(task: Task) -> str:
+    """The same command, for the directory in which it recorded runs."""
     setting = "hydra.sweep.dir" if task.multirun else "hydra.run.dir"
     kept = [argument for argument in sys.argv[1:] if not argument.startswith(f"{setting}=")]
-    command = shlex.join(["dynsweep", *kept, f"{setting}={directory}"])
-    runs = f"{count:,} run{'s are' if count != 1 else ' is'} recorded and safe. " if count else ""
-    return f"{runs}{safe}To go on from here:\n  {command}"
+    return shlex.join(["dynsweep", *kept, f"{setting}={task.directories[-1]}"])
 
 
 def _tables_elsewhere(task: Task, error: StorageError) -> str:

@@ -1,6 +1,6 @@
 """What Hydra runs: one config with any launcher; the fused ones ask it for the sweep's doings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Task:
         multirun: whether they are sweep directories.
         report: whether their page is wanted.
         detached: whether tasks of a cluster that nobody waits for have runs to train.
+        endings: asked at the end of the command; each returns a warning, or nothing.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Task:
         self.multirun = False
         self.report = False
         self.detached = False
+        self.endings: list[Callable[[], str]] = []
 
     def __call__(self, cfg: DictConfig) -> Any:
         from dynsweep.sweep.runner import run_sweep
