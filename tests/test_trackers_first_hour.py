@@ -108,6 +108,30 @@ def test_a_server_that_refuses_or_is_silent_is_told_before_anything(
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_weights_and_biases_never_prompts(
+    tmp_path: Path, dynsweep: Dynsweep, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb", reason="pip install 'dynsweep[wandb]' to test it")
+    address = silent.replace("me:secret@", "")
+    for name, value in (("HOME", str(tmp_path)), ("WANDB_BASE_URL", address)):
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    monkeypatch.delitem(ENVIRONMENT, "WANDB_API_KEY", raising=False)
+    command = [*GRID, "steps=20", "+callbacks=wandb", "hydra.callbacks.wandb.patience=3"]
+    start = "dynsweep: error: hydra.callbacks.wandb.mode=online"
+    refused = dynsweep(*command)
+    assert refused.returncode == 2
+    told = f"{start}: not logged in at {address}: wandb login, WANDB_API_KEY=..., or mode=offline"
+    assert refused.stderr.strip() == told
+    monkeypatch.setitem(ENVIRONMENT, "WANDB_API_KEY", 40 * "a")
+    refused = dynsweep(*command)
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    told = f"{start} at {address}: Weights & Biases cannot be reached (no answer within 3 s); "
+    assert line.startswith(told)
+    assert not (tmp_path / "d").exists()
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """A real MLflow server: its address and its process group."""
