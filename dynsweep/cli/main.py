@@ -34,6 +34,9 @@ def main() -> None:
     status, message, report, interrupted = 0, "", True, False
     try:
         app(task)()
+        if task.failed:  # Hydra's sweepers for optimisation go on without these
+            count = f"{len(task.failed)} of {len(task.runs)} runs failed"
+            raise SweepFailed(f"{count}; the first: {task.failed[0]}")
     except KeyboardInterrupt:
         interrupted = True
         message = f"Interrupted. {_go_on(task)}"
@@ -56,11 +59,17 @@ def main() -> None:
         status, report = FAILED_RUNS, False
         message = f"dynsweep: error: {system_reason(error)}. {_go_on(task)}"
     except ValueError as error:
-        if traces or not str(error).startswith("Only one of --"):
+        if not traces and str(error).startswith("Only one of --"):
+            # Hydra's word on options that exclude each other, such as -m and --cfg.
+            status, report = BAD_SETTING, False
+            message = f"dynsweep: error: {error}"
+        elif not traces and str(error).startswith("No trials are completed"):
+            # Optuna's, when it looks for the best of them.
+            status = FAILED_RUNS
+            why = f"; the first: {task.failed[0]}" if task.failed else ""
+            message = f"dynsweep: error: no run has a finite objective{why}. {_go_on(task)}"
+        else:
             raise
-        # Hydra's word on options that exclude each other, such as -m and --cfg.
-        status, report = BAD_SETTING, False
-        message = f"dynsweep: error: {error}"
     if report and not task.detached:  # detached, it returns at once
         try:
             with task.signals.raising():

@@ -1,6 +1,7 @@
 """What a sweep directory says of the runs of a grid, and which of them are to be trained."""
 
 import logging
+import math
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -76,7 +77,8 @@ class Outcomes:
             log.info("%d of %d runs are in %s already", held, distinct, self.directory)
 
     def results(self) -> list[Any]:
-        """For each run its ``objective`` (see :class:`RunConfig`; NaN where it is not finite), a
+        """For each run its ``objective`` (see :class:`RunConfig`; a loss that is not finite
+        is infinite, so that an optimising sweeper keeps away), a
         :class:`RunFailed`, or ``None`` if nothing is known of it."""
         results: list[Any] = []
         for identity, run in zip(self.identities, self.runs, strict=True):
@@ -87,7 +89,8 @@ class Outcomes:
                 results.append(RunFailed(record["error"]))
             else:
                 value = record[run.settings.objective]
-                results.append(float("nan") if value is None else value)
+                finite = value is not None and math.isfinite(value)
+                results.append(value if finite else math.inf)
         return results
 
 

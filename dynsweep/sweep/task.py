@@ -40,6 +40,7 @@ class Task:
         multirun: whether they are sweep directories.
         report: whether their page is wanted.
         detached: whether tasks of a cluster that nobody waits for have runs to train.
+        failed: errors of runs that a sweeper other than ours went on without.
         endings: asked at the end of the command; each returns a warning, or nothing.
     """
 
@@ -50,6 +51,7 @@ class Task:
         self.multirun = False
         self.report = False
         self.detached = False
+        self.failed: list[Exception] = []
         self.endings: list[Callable[[], str]] = []
 
     def __call__(self, cfg: DictConfig) -> Any:
