@@ -175,6 +175,19 @@ def test_a_single_run_is_logged(dynsweep: Dynsweep, tmp_path: Path, tracker: Tra
 
 
 @pytest.mark.slow
+def test_the_static_loss_of_a_grid_is_logged_as_it_was_trained(
+    dynsweep: Dynsweep, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="pip install 'dynsweep[tensorboard]' to test it")
+    grid = ["loss=static,dynamical", "loss.amplitude=10,20", "seed=0", "loss.period=5"]
+    done = dynsweep("-m", *GRID, *grid, "+callbacks=tensorboard", "hydra.sweep.dir=out")
+    assert done.returncode == 0
+    assert not done.stderr
+    found = tensorboard(tmp_path / "out" / "tensorboard")
+    assert sorted(settings["loss.amplitude"] for settings, _ in found) == [1, 10, 20]
+
+
+@pytest.mark.slow
 def test_sweeps_share_a_log_directory(dynsweep: Dynsweep, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="pip install 'dynsweep[tensorboard]' to test it")
     options = ["+callbacks=tensorboard", "hydra.callbacks.tensorboard.directory=logs"]

@@ -19,7 +19,7 @@ MODES = ("online", "offline", "disabled")
 class WandB(Tracker):
     """Logs to the server, or offline into files for ``wandb sync``.
 
-    One process of W&B takes all runs, one after another: 0.15 s each offline.
+    One process of W&B takes all runs, one after another: 0.1 to 0.2 s each offline.
 
     Args:
         project: made if it is not there.
