@@ -1,4 +1,4 @@
-"""Sweeps logged to TensorBoard and MLflow, read back with their own clients."""
+"""Sweeps logged to TensorBoard, MLflow and Weights & Biases, read back as these read them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import wandb_files
 from conftest import ENVIRONMENT
 
 from dynsweep.analysis.frame import load_frame
@@ -71,12 +72,29 @@ def mlflow(directory: Path) -> list[Read]:
     return found
 
 
-@pytest.fixture(params=["tensorboard", "mlflow"])
-def tracker(request: pytest.FixtureRequest) -> tuple[str, Callable[[Path], list[Read]]]:
+def wandb_runs(directory: Path) -> list[dict[str, Any]]:
+    """The runs of a sweep's own folder, written offline."""
+    return [wandb_files.read(path) for path in sorted(directory.glob("wandb/*/run-*.wandb"))]
+
+
+def wandb(directory: Path) -> list[Read]:
+    """Those that finished."""
+    return [
+        (run["config"], run["curves"]) for run in wandb_runs(directory) if run.get("exit") == 0
+    ]
+
+
+@pytest.fixture(params=["tensorboard", "mlflow", "wandb"])
+def tracker(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, Callable[[Path], list[Read]]]:
     name: str = request.param
     pytest.importorskip(name, reason=f"pip install 'dynsweep[{name}]' to test it")
     if name == "mlflow":
         return "+callbacks=mlflow", mlflow
+    if name == "wandb":
+        monkeypatch.setitem(ENVIRONMENT, "WANDB_MODE", "offline")
+        return "+callbacks=wandb", wandb
     return "+callbacks=tensorboard", lambda directory: tensorboard(directory / "tensorboard")
 
 
@@ -145,6 +163,8 @@ def test_runs_beside_a_failed_one_are_logged(
         assert len(failed) == 2
         assert failed[0].data.params["model.width"] == "1000000000000"
         assert failed[0].data.tags["dynsweep.error"] != "None"
+    if option == "+callbacks=wandb":
+        assert sorted(run["exit"] for run in wandb_runs(tmp_path / "out")) == [0, 0, 1, 1]
 
 
 def test_a_single_run_is_logged(dynsweep: Dynsweep, tmp_path: Path, tracker: Tracker) -> None:
@@ -152,6 +172,19 @@ def test_a_single_run_is_logged(dynsweep: Dynsweep, tmp_path: Path, tracker: Tra
     done = dynsweep("steps=40", "model.width=8", "engine=reference", option, "hydra.run.dir=out")
     assert done.returncode == 0, done.stderr
     check(tmp_path / "out", read(tmp_path / "out"), 1)
+
+
+@pytest.mark.slow
+def test_the_static_loss_of_a_grid_is_logged_as_it_was_trained(
+    dynsweep: Dynsweep, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard", reason="pip install 'dynsweep[tensorboard]' to test it")
+    grid = ["loss=static,dynamical", "loss.amplitude=10,20", "seed=0", "loss.period=5"]
+    done = dynsweep("-m", *GRID, *grid, "+callbacks=tensorboard", "hydra.sweep.dir=out")
+    assert done.returncode == 0
+    assert not done.stderr
+    found = tensorboard(tmp_path / "out" / "tensorboard")
+    assert sorted(settings["loss.amplitude"] for settings, _ in found) == [1, 10, 20]
 
 
 @pytest.mark.slow
@@ -184,7 +217,23 @@ def test_sweeps_share_an_mlflow_database(dynsweep: Dynsweep, tmp_path: Path) -> 
     assert all(run.info.end_time >= run.info.start_time for run in runs)
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+def test_runs_of_weights_and_biases_say_where_they_belong(
+    dynsweep: Dynsweep, tmp_path: Path
+) -> None:
+    pytest.importorskip("wandb", reason="pip install 'dynsweep[wandb]' to test it")
+    place = "hydra.callbacks.wandb."
+    options = [f"{place}{name}" for name in ("mode=offline", "project=mine", "entity=team")]
+    done = dynsweep("-m", *GRID, "seed=0", "+callbacks=wandb", *options, "hydra.sweep.dir=out")
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    found = [run["run"] for run in wandb_runs(tmp_path / "out")]
+    assert {(run.project, run.entity, run.run_group) for run in found} == {("mine", "team", "out")}
+    name = "steps=40 model.width=8 loss.period=5 seed=0"
+    assert name in [run.display_name for run in found]
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
 def test_a_missing_client_is_told_before_anything_is_trained(tmp_path: Path, name: str) -> None:
     hidden = (
         f"import sys; sys.modules[{name!r}] = None; from dynsweep.cli.main import main; main()"

@@ -17,7 +17,7 @@ class TensorBoard(Tracker):
     """
 
     def __init__(self, directory: str | None = None) -> None:
-        super().__init__("tensorboard")
+        super().__init__("tensorboard", "TensorBoard", patience=10)
         self.directory = directory
 
     def log(self, run: Logged) -> None:

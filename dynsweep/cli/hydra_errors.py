@@ -15,6 +15,8 @@ _TYPES = {
 }
 # What is no longer there, and what does its work.
 _REPLACED = {"hydra/launcher=fused_local": "hydra.launcher.workers=N of the default launcher"}
+# What other packages bring, by the extra that installs them.
+_EXTRAS = {"hydra/sweeper=optuna": "optuna"}
 
 
 def one_line(error: BaseException, overrides: list[str]) -> str:
@@ -25,6 +27,8 @@ def one_line(error: BaseException, overrides: list[str]) -> str:
         options = re.findall(r"^\t(\w+)$", text, re.MULTILINE)
         if instead := _REPLACED.get(f"{group}={option}"):
             return f"{group}={option}: no longer there; take {instead}"
+        if extra := _EXTRAS.get(f"{group}={option}"):
+            return f"{group}={option}: needs pip install 'dynsweep[{extra}]'"
         return f"{group}={option}: must be one of {', '.join(options)}"
     if found := re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text):
         key = found[1]

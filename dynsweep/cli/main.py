@@ -52,6 +52,9 @@ def main() -> None:
         sys.argv[1:] = understood(sys.argv[1:])
         with completed() if any(word.startswith("query=") for word in sys.argv) else nullcontext():
             app(task)()
+        if task.failed:  # Hydra's sweepers for optimisation go on without these
+            count = f"{len(task.failed)} of {len(task.runs)} runs failed"
+            raise SweepFailed(f"{count}; the first: {task.failed[0]}")
     except KeyboardInterrupt:
         interrupted = True
         message = f"Interrupted. {_go_on(task)}"
@@ -79,10 +82,16 @@ def main() -> None:
         status, report = FAILED_RUNS, False
         message = f"dynsweep: error: {system_reason(error)}. {_go_on(task)}"
     except ValueError as error:
-        if traces or not str(error).startswith(OPTIONS):
+        if not traces and str(error).startswith(OPTIONS):
+            status, report = BAD_SETTING, False
+            message = f"dynsweep: error: {' '.join(str(error).split())}"
+        elif not traces and str(error).startswith("No trials are completed"):
+            # Optuna's, when it looks for the best of them.
+            status = FAILED_RUNS
+            why = f"; the first: {task.failed[0]}" if task.failed else ""
+            message = f"dynsweep: error: no run has a finite objective{why}. {_go_on(task)}"
+        else:
             raise
-        status, report = BAD_SETTING, False
-        message = f"dynsweep: error: {' '.join(str(error).split())}"
     if report and not task.detached:  # detached, it returns at once
         try:
             with task.signals.raising():
@@ -94,6 +103,10 @@ def main() -> None:
             status = status if error.read_only else status or FAILED_RUNS
             message = f"dynsweep: {_tables_elsewhere(task, error)}\n{message}".rstrip()
     sys.stdout.flush()
+    for ending in task.endings:
+        if warning := ending():
+            again = _again(task)
+            print(f"dynsweep: warning: {warning}. To send them:\n  {again}", file=sys.stderr)
     if message:
         print(message, file=sys.stderr)
     if interrupted:
@@ -136,13 +149,16 @@ def _go_on(task: Task, safe: str = "") -> str:
         return "Nothing was recorded."
     from dynsweep.store import latest
 
-    directory = task.directories[-1]
-    count = len(latest(directory))
+    count = len(latest(task.directories[-1]))
+    runs = f"{count:,} run{'s are' if count != 1 else ' is'} recorded and safe. " if count else ""
+    return f"{runs}{safe}To go on from here:\n  {_again(task)}"
+
+
+def _again(task: Task) -> str:
+    """The same command, for the directory in which it recorded runs."""
     setting = "hydra.sweep.dir" if task.multirun else "hydra.run.dir"
     kept = [argument for argument in sys.argv[1:] if not argument.startswith(f"{setting}=")]
-    command = shlex.join(["dynsweep", *kept, f"{setting}={directory}"])
-    runs = f"{count:,} run{'s are' if count != 1 else ' is'} recorded and safe. " if count else ""
-    return f"{runs}{safe}To go on from here:\n  {command}"
+    return shlex.join(["dynsweep", *kept, f"{setting}={task.directories[-1]}"])
 
 
 def _tables_elsewhere(task: Task, error: StorageError) -> str:

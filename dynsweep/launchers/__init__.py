@@ -1,5 +1,7 @@
 """The border to Hydra: composed jobs become runs, which launchers and sweeper hand on."""
 
+import warnings
+
 from hydra.core.plugins import Plugins
 
 
@@ -8,6 +10,8 @@ def register() -> None:
     from dynsweep.launchers.fused import FusedLauncher, FusedSlurmLauncher
     from dynsweep.launchers.sweeper import FusedSweeper
 
+    # Hydra's sweeper for Optuna uses names that Optuna is to lose; that is not the user's doing.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="optuna")
     plugins = Plugins.instance()
     for plugin in (FusedLauncher, FusedSlurmLauncher, FusedSweeper):
         plugins.register(plugin)

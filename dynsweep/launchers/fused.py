@@ -9,10 +9,11 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config import Run
+from dynsweep.config.intent import meant_all
 from dynsweep.config.launchers import slurm_conf
 from dynsweep.errors import ConfigError
 from dynsweep.launchers.compose import Composer, hydra_config, without_hydra
-from dynsweep.launchers.multirun import make_sweep
+from dynsweep.launchers.multirun import make_sweep, no_trace_of_refusals, write_multirun
 from dynsweep.launchers.private import BasicLauncher
 from dynsweep.sweep.task import Task
 
@@ -35,6 +36,8 @@ class FusedLauncher(BasicLauncher):
 
     def setup(self, **given: Any) -> None:
         super().setup(**given)
+        # The package of a sweeper, which was imported just now, may log in a way of its own.
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         self.composer = Composer(self.hydra_context.config_loader, self.config)
 
     def launch(
@@ -42,8 +45,19 @@ class FusedLauncher(BasicLauncher):
     ) -> Sequence[JobReturn]:
         if not isinstance(self.task_function, Task):
             return super().launch(job_overrides, initial_job_idx)
+        # From a sweeper that is not ours, such as Optuna's: a batch of what it tries.
+        task, directory = self.task_function, Path(self.config.hydra.sweep.dir)
         numbered = enumerate(job_overrides, initial_job_idx)
-        return self.launch_runs([self.composer.run(*job) for job in numbered])
+        runs = meant_all([self.composer.run(*job) for job in numbered])
+        before = task.runs
+        with no_trace_of_refusals(directory):
+            task.check(runs, self.here)
+            task.runs = [*before, *runs]
+            make_sweep(directory)
+            write_multirun(self.config, directory)
+            returns = self.launch_runs(runs)
+        task.failed += [one._return_value for one in returns if one.status is JobStatus.FAILED]
+        return returns
 
     def launch_runs(self, runs: Sequence[Run]) -> Sequence[JobReturn]:
         """As ``launch``, for runs that this launcher's composer made."""
@@ -85,10 +99,6 @@ class FusedLauncher(BasicLauncher):
     def unfit(self, runs: Sequence[Run]) -> dict[int, ConfigError]:
         """Why some of these runs cannot be trained, by their position."""
         known = self.task_function.unfit
-        if known is None:  # the sweeper is another, which checks nothing
-            from dynsweep.sweep.teams import check
-
-            return dict(check(runs, self.here))
         return {place: known[run.number] for place, run in enumerate(runs) if run.number in known}
 
 

@@ -1,6 +1,7 @@
 """What a sweep directory says of the runs of a grid, and which of them are to be trained."""
 
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
@@ -133,7 +134,8 @@ class Outcomes:
             log.info("%d runs are trained again, as their records lack %s", runs, what)
 
     def results(self) -> list[Any]:
-        """For each run its ``objective`` (see :class:`RunConfig`; NaN where it is not finite), a
+        """For each run its ``objective`` (see :class:`RunConfig`; a loss that is not finite
+        is infinite, so that an optimising sweeper keeps away), a
         :class:`RunFailed`, or ``None`` if nothing is known of it."""
         results: list[Any] = []
         for position, (identity, run) in enumerate(zip(self.identities, self.runs, strict=True)):
@@ -145,7 +147,8 @@ class Outcomes:
                 results.append(RunFailed(record["error"]))
             else:
                 value = record[run.settings.objective]
-                results.append(float("nan") if value is None else value)
+                finite = value is not None and math.isfinite(value)
+                results.append(value if finite else math.inf)
         return results
 
 

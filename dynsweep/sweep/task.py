@@ -1,6 +1,6 @@
 """What Hydra runs: one config with any launcher; the fused ones ask it for the sweep's doings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +46,20 @@ class Task:
         multirun: whether they are sweep directories.
         report: whether their page is wanted.
         detached: whether tasks of a cluster that nobody waits for have runs to train.
+        failed: errors of runs that a sweeper other than ours went on without.
+        endings: asked at the end of the command; each returns a warning, or nothing.
     """
 
     def __init__(self) -> None:
         self.signals = SIGNALS
         self.runs: Sequence[Run] = ()
-        self.unfit: Unfit | None = None
+        self.unfit: Unfit = {}
         self.directories: list[Path] = []
         self.multirun = False
         self.report = False
         self.detached = False
+        self.failed: list[Exception] = []
+        self.endings: list[Callable[[], str]] = []
 
     def __call__(self, cfg: DictConfig) -> Any:
         from dynsweep.sweep.runner import run_sweep
@@ -97,7 +101,8 @@ class Task:
         if len(unfit) == len(runs):
             raise unfit[0]
         warn(runs, unfit)
-        self.runs, self.unfit = runs, unfit
+        self.runs = runs
+        self.unfit = {runs[place].number: error for place, error in unfit.items()}
         self.report = any(run.settings.report for run in runs)
 
     def starts(self, directory: Path, multirun: bool = True) -> None:
