@@ -88,7 +88,7 @@ def present(run: pd.DataFrame) -> list[Row]:
         Row("change of loss\n$F(t) - F(t-1)$", {"loss_change": "_"}),
         *(
             Row(
-                "loss with\nequal weights" if name == "loss" else metric.words,
+                "static loss" if name == "loss" else metric.words,
                 {f"{part}_{name}": words for part, words in PARTS.items()},
             )
             for name, metric in METRICS.items()
