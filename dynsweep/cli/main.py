@@ -50,6 +50,8 @@ def main() -> None:
     status, message, report, interrupted = 0, "", True, False
     try:
         sys.argv[1:] = understood(sys.argv[1:])
+        if any(word.lower() == "dry_run=true" for word in sys.argv):
+            sys.argv.append("hydra.output_subdir=null")  # nothing is recorded
         with completed() if any(word.startswith("query=") for word in sys.argv) else nullcontext():
             app(task)()
         if task.failed:  # Hydra's sweepers for optimisation go on without these

@@ -1,52 +1,18 @@
-"""Shards of even work: how long runs take, by estimate, and where a sweep is cut."""
+"""Shards of even work: how many, and where a sweep is cut."""
 
 import itertools
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from dynsweep.config import DatasetConfig, ModelConfig, Run, RunConfig
+from dynsweep.config import Run
 from dynsweep.config.launchers import SlurmConf
-from dynsweep.data import load
 from dynsweep.engines import group
-from dynsweep.engines.batches import total_steps
 from dynsweep.engines.devices import available_threads
+from dynsweep.engines.work import operations
 
 # Floating-point operations a second of one CPU thread and of one GPU, in round numbers: the
 # former measured (1.4e11 with the compiled engine, 5e10 with convolutions), the latter a guess.
 CPU_THREAD, GPU = 1e11, 5e12
-PASSES = 3  # forward, and backward to weights and to activations
-HESSIAN = 2  # a product with the Hessian, in gradients
-PRODUCTS = 15  # with the Hessian, in a measurement of sharpness
-
-
-def operations(run: RunConfig) -> float:
-    """Floating-point operations of a run, about."""
-    whole, steps = len(load(run.dataset).train_labels), total_steps(run)
-    gradient = PASSES * _forward(run.dataset, run.model)
-    count = gradient * (run.optimizer.batch_size or whole) * steps
-    if run.observe.sharpness.every:
-        measured = min(run.observe.sharpness.samples or whole, whole)
-        products = (run.observe.sharpness.order or PRODUCTS) * HESSIAN
-        count += gradient * measured * products * (steps // run.observe.sharpness.every)
-    return count + gradient * whole  # the last evaluation, also of a run of no steps
-
-
-@lru_cache
-def _forward(dataset: DatasetConfig, config: ModelConfig) -> float:
-    """Floating-point operations of one sample on its way through a model."""
-    data = load(dataset)
-    model = config.build(data.shape, data.classes)
-    weights = model.pack({name: value[None] for name, value in model.init(0).items()})
-    weights = {name: value.to("meta") for name, value in weights.items()}
-    buffers = {name: value[None].to("meta") for name, value in model.buffers().items()}
-    inputs = torch.empty(1, 1, *data.shape, dtype=torch.float64, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.forward(weights, inputs, buffers, False)
-    return float(counter.get_total_flops())
 
 
 def shard_count(runs: Sequence[Run], conf: SlurmConf) -> int:

@@ -25,6 +25,7 @@ from dynsweep.store import Damaged
 from dynsweep.store.damage import left_out
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes
+from dynsweep.sweep.plan import say_estimate
 from dynsweep.sweep.recording import record_unfit
 from dynsweep.sweep.runner import run_sweep
 from dynsweep.sweep.teams import Unfit, check
@@ -49,13 +50,14 @@ def run_here(
     remove_leftovers(directory)
     count = worker_count(runs, workers)
     if count == 1:
-        return run_sweep(runs, directory, stop=stop, unfit=unfit)
+        return run_sweep(runs, directory, stop=stop, unfit=unfit, estimated=True)
     executor = LocalExecutor(stop)
     outcomes = Outcomes(runs, directory, unfit=check(runs) if unfit is None else unfit)
     record_unfit(outcomes)
     launch = Launch(outcomes, executor)
     try:
-        if todo := launch.outcomes.missing():
+        if todo := outcomes.missing():
+            say_estimate(outcomes, count)
             tasks = launch.submit(balanced([outcomes.runs[place] for place in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)

@@ -50,6 +50,7 @@ class RunConfig:
     save_weights: bool = place(True, "keep final weights (decision regions need them)")
     checkpoint_minutes: float = place(5.0, "a batch saves its state so often", least=0)
     retry_failed: bool = place(True, "train runs again that were recorded as failed")
+    dry_run: bool = place(False, "tell what would be trained, and how long; train nothing")
     report: bool = place(True, "a multirun ends with the page report.html")
     objective: str = place(
         "validation_accuracy", "what an optimising sweeper sees", choices=COLUMNS

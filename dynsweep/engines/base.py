@@ -132,11 +132,13 @@ class Engine:
     Attributes:
         trains: what it can train.
         session: the class of its sessions.
+        one_by_one: whether a batch takes as long as its runs one after the other, on all threads.
     """
 
     name: str
     trains: Capabilities
     session: type[Session]
+    one_by_one = False
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         """Why this engine cannot train runs like ``run`` on ``device``; ``None`` if it can.

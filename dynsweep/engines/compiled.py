@@ -142,6 +142,7 @@ class CompiledEngine(Engine):
     name = "compiled"
     trains = SIMPLE
     session = CompiledSession
+    one_by_one = True
 
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if device != "cpu":

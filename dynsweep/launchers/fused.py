@@ -88,6 +88,16 @@ class FusedLauncher(BasicLauncher):
             with hydra_config(self.composer.config(run)) as config:
                 yield place, config
 
+    def worker_count(self, runs: Sequence[Run]) -> int:
+        """How many workers of this machine train these runs; 0 where others do."""
+        from dynsweep.cluster.worker import worker_count
+
+        return worker_count(runs, self.workers)
+
+    def how(self, runs: Sequence[Run]) -> str:
+        """For people, how many tasks of other machines train these runs."""
+        return ""
+
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
         """Objective or error of each run."""
         from dynsweep.cluster.launch import run_here
@@ -115,8 +125,17 @@ class FusedSlurmLauncher(FusedLauncher):
         if not isinstance(given["task_function"], Task):
             allowed = "shares the runs of dynsweep; for another app take submitit_slurm"
             raise ConfigError("hydra/launcher", "fused_slurm", allowed)
-        slurm_conf(self.settings)  # what is wrong here is told before anything is made
+        self.conf = slurm_conf(self.settings)  # what is wrong here is told before anything is made
         super().setup(**given)
+
+    def worker_count(self, runs: Sequence[Run]) -> int:
+        return 0
+
+    def how(self, runs: Sequence[Run]) -> str:
+        from dynsweep.cluster.balance import shard_count
+
+        count = shard_count(runs, self.conf)
+        return f"in {count:,} task{'s' * (count != 1)} of Slurm"
 
     def train(self, runs: Sequence[Run], directory: Path) -> list[Any]:
         from dynsweep.cluster.slurm_launch import run_on_slurm

@@ -10,7 +10,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import TaskFunction
 from omegaconf import OmegaConf
 
-from dynsweep.config import flatten
+from dynsweep.config import Run, flatten
 from dynsweep.config.intent import meant_all
 from dynsweep.config.words import NO_DIRECTORY
 from dynsweep.errors import ConfigError, NotSubmitted, SweepFailed
@@ -52,6 +52,9 @@ class FusedSweeper(Sweeper):
         # Stock launchers cannot be asked; one for Slurm has it in its name.
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)
+        if any(run.settings.dry_run for run in runs):
+            print(_plan(runs, self.task, launcher, Path(config.hydra.sweep.dir), here))
+            return []
         if not config.hydra.sweep.dir:
             raise ConfigError("hydra.sweep.dir", "", NO_DIRECTORY)
         directory = Path(config.hydra.sweep.dir)
@@ -66,6 +69,18 @@ class FusedSweeper(Sweeper):
                 returns.append(launch(runs[part]) if fused else launch(tasks[part], first))
         _raise_failures(list(itertools.chain(*returns)))
         return returns
+
+
+def _plan(runs: Sequence[Run], task: Task, launcher: Any, directory: Path, here: bool) -> str:
+    from dynsweep.sweep import plan
+    from dynsweep.sweep.outcomes import Outcomes
+
+    outcomes = Outcomes(runs, directory, unfit=task.unfit)
+    if not isinstance(launcher, FusedLauncher):
+        how = f"one job each, by {type(launcher).__name__}"
+        return plan.text(outcomes, workers=1 if here else 0, how=how)
+    todo = [outcomes.runs[place] for place in outcomes.missing()]
+    return plan.text(outcomes, launcher.worker_count(todo), launcher.how(todo))
 
 
 def _raise_failures(jobs: Sequence[JobReturn]) -> None:

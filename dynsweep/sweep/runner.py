@@ -18,6 +18,7 @@ from dynsweep.store import Store
 from dynsweep.sweep.claims import Claim, Claims
 from dynsweep.sweep.leftovers import remove_checkpoints
 from dynsweep.sweep.outcomes import Outcomes, twins
+from dynsweep.sweep.plan import say_estimate
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.recording import Recorder, record_unfit
 from dynsweep.sweep.teams import Team, Unfit, check
@@ -35,6 +36,7 @@ def run_sweep(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], Progress] = Progress,
     unfit: Unfit | None = None,
+    estimated: bool = False,
 ) -> list[Any]:
     """Train what ``directory`` does not hold yet; return each run's objective or its error.
 
@@ -48,6 +50,7 @@ def run_sweep(
         progress: makes what counts the runs, from their number.
         unfit: runs that cannot be trained, where they were checked before: they are recorded as
             failed.
+        estimated: whether it is told at the start how long that takes.
 
     Returns:
         In the order of ``runs``: the run's ``objective`` (see
@@ -55,7 +58,7 @@ def run_sweep(
     """
     outcomes = Outcomes(runs, directory, label, check(runs) if unfit is None else unfit)
     sweep = _Sweep(outcomes, stop)
-    sweep.train_missing(progress)
+    sweep.train_missing(progress, estimated)
     return outcomes.results()
 
 
@@ -71,13 +74,15 @@ class _Sweep:
         self.twins: dict[int, list[int]] = {}
         self._told = False  # of another process
 
-    def train_missing(self, progress: Callable[[int], Progress]) -> None:
+    def train_missing(self, progress: Callable[[int], Progress], estimated: bool) -> None:
         record_unfit(self.outcomes)
         todo = self.outcomes.missing()
         directory = self.outcomes.directory
         self.outcomes.tell(todo)
         if not todo:
             return
+        if estimated:
+            say_estimate(self.outcomes)
         self.twins = twins(self.runs, self.outcomes.identities, todo)
         leaders = list(self.twins)
         groups = [

@@ -1,6 +1,7 @@
 """What Hydra runs: one config with any launcher; the fused ones ask it for the sweep's doings."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,8 @@ class Task:
             _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
             both = multirun  # a sweep was checked as a whole
             run = meant(Run(number, list(hydra.overrides.task), typed(cfg)), both)
+            if run.settings.dry_run:
+                return self._tell_plan(run, directory)
             self.starts(directory, multirun)
             if not multirun:  # the jobs of a stock launcher are many, and have one directory
                 if unfit := check([run]):
@@ -82,7 +85,8 @@ class Task:
                 remove_leftovers(directory)
                 warn([run], {})
             with self.signals.patiently():
-                (result,) = run_sweep([run], directory, stop=self.signals.stop)
+                stop, alone = self.signals.stop, not multirun
+                (result,) = run_sweep([run], directory, stop=stop, estimated=alone)
             if isinstance(result, Exception):
                 raise result
             return result
@@ -92,6 +96,21 @@ class Task:
             failed = isinstance(error, RunFailed | StorageError)
             failed = failed and not isinstance(error, ForeignFile)
             raise Stop(1 if failed else 2, error) from None
+
+    def _tell_plan(self, run: Run, directory: Path) -> None:
+        """Of a single run; what Hydra has put into a new directory for it goes again."""
+        from dynsweep.sweep import plan
+        from dynsweep.sweep.outcomes import Outcomes
+        from dynsweep.sweep.teams import check, warn
+
+        unfit = check([run])
+        warn([run], unfit)
+        print(plan.text(Outcomes([run], directory, unfit=unfit), workers=1))
+        with suppress(OSError, ValueError):
+            (only,) = directory.iterdir()
+            if only.suffix == ".log":
+                only.unlink()
+                directory.rmdir()
 
     def check(self, runs: Sequence[Run], here: bool) -> None:
         """Check the whole grid, see :mod:`dynsweep.sweep.teams`; refuse it if no run is fit."""

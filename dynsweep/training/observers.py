@@ -68,8 +68,13 @@ class Observer:
             self.probe.load(session)
         columns: Columns = {}
         for quantity in due:
-            columns |= getattr(self, f"_{quantity}")(session)
+            columns |= self.measure(quantity, session)
         self.trajectory.add(step, columns)
+
+    def measure(self, quantity: str, session: Session) -> Columns:
+        """A quantity of ``due``, at the session's present weights, which the probe has."""
+        columns: Columns = getattr(self, f"_{quantity}")(session)
+        return columns
 
     def _metrics(self, session: Session) -> Columns:
         return dict(measure(session, self.probe))
