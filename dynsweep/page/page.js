@@ -17,6 +17,8 @@ async function start() {
   if (data.axes.length) setUpDiagram();
   setUpFailures();
   setUpTable();
+  setUpParallel();
+  setUpComparison();
   byId("loading").remove();
 }
 
@@ -36,7 +38,11 @@ function setUpCopying() {
 
 function setUpTheme() {
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const redraw = () => { if (data.axes.length) draw(); };
+  const redraw = () => {
+    if (data.axes.length) draw();
+    if (hasParallel()) Plotly.relayout("lines", { "font.color": getComputedStyle(document.documentElement).getPropertyValue("--ink") });
+    if (data.comparison) drawComparison();
+  };
   system.addEventListener("change", redraw);
   byId("theme").addEventListener("click", () => {
     const root = document.documentElement;

@@ -14,6 +14,7 @@ import pandas as pd
 from dynsweep.analysis.decisions import typical_runs
 from dynsweep.config.labels import duration
 from dynsweep.config.secrets import without_secrets
+from dynsweep.page.comparison import comparison
 from dynsweep.page.payload import payload
 from dynsweep.page.pictures import decision_sprite, trajectories
 from dynsweep.store import FAILED, Damaged
@@ -21,7 +22,15 @@ from dynsweep.store.damage import left_out
 from dynsweep.store.files import replacing
 from dynsweep.store.sealed import read_checked
 
-SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "page.js")
+SCRIPTS = (
+    "statistics.js",
+    "diagram.js",
+    "panel.js",
+    "comparison.js",
+    "parallel.js",
+    "table.js",
+    "page.js",
+)
 MOST_BYTES = 6_000_000
 PICTURES = {"sprite": "decision regions", "trajectories": "trajectories"}
 
@@ -38,6 +47,7 @@ def write_page(
     Tables and axes are those of :func:`dynsweep.page.payload.payload`.
     """
     content = payload(runs, cells, axes)
+    content["comparison"] = comparison(directories, axes)
     notes = []
     if content["runs"]:
         swept = [axis["name"] for axis in content["axes"]]
