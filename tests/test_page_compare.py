@@ -23,6 +23,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 from sweeps import record, write
 
+from dynsweep.cli.aggregate import aggregate
 from dynsweep.page.comparison import comparison, labels_of
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -100,6 +101,20 @@ def test_one_sweep_is_no_comparison(tmp_path: Path) -> None:
     assert comparison([directory, f"{directory}/"], [None, None]) is None
 
 
+def test_sweeps_of_two_datasets_are_compared_by_what_both_have(tmp_path: Path) -> None:
+    """No static run has ``model.bias``: a table of both once ended in a traceback."""
+    convolutional = {"dataset": ["cifar10"], "model": ["myrtle5"], "width": [8]}
+    images = sweep(tmp_path / "images", **convolutional)
+    points = sweep(tmp_path / "points", amplitude=[10, 20])
+    summary = aggregate([images, points], tmp_path / "both", html=True, figures=False)
+    assert len(summary.runs) == 24
+    told = comparison([images, points], ["period", "amplitude"])
+    assert told
+    assert [axis["name"] for axis in told["axes"]] == ["period", "amplitude"]
+    assert "model myrtle5, width" in told["sweeps"][0]["apart"]
+    assert "none" not in told["sweeps"][0]["apart"]
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     if CHROMIUM is None or DRIVER is None:
@@ -150,7 +165,7 @@ def test_the_difference_has_its_error(browser: webdriver.Chrome, tmp_path: Path)
     assert float(shown[1]) == pytest.approx(error, rel=0.05)
     assert "seeds: 3 and 3" in difference["text"][1][1]
     overlap = browser.execute_script("return document.getElementById('overlap').textContent")
-    assert overlap.startswith("2 cells have equal settings in both sweeps, of 4 in low and 4")
+    assert overlap.endswith(": 2, of 4 in low and 4 in high; the others have no difference.")
 
 
 @pytest.mark.slow

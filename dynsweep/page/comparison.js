@@ -78,7 +78,8 @@ function drawComparison() {
     error: error[a] === null || error[b] === null ? null : Math.hypot(error[a], error[b]),
   })));
   byId("overlap").textContent = overlap(pair, keys, both.length, names);
-  const seen = own.flat(2).filter(Boolean).map(({ value }) => value);
+  const known = own.flat(2).filter(Boolean);
+  const seen = known.length ? known.map(({ value }) => value) : [0];
   const bound = Math.max(0.001, ...differences.flat().filter(Boolean).map(({ value }) => Math.abs(value)));
   const gain = compared.metric.startsWith("gain_");
   const largest = Math.max(1e-9, ...seen.map(Math.abs));
@@ -89,7 +90,7 @@ function drawComparison() {
     const box = element("div");
     const plot = element("div", "", { class: "map", "data-compared": ["reference", "other", "difference"][index] });
     box.append(element("h3", titles[index]), plot);
-    box.plot = () => drawCompared(plot, lines, index === 2 ? { colorscale: "RdBu", zmin: -bound, zmax: bound } : colours, index === 2);
+    box.plot = () => drawCompared(plot, lines, index === 2 ? { colorscale: "RdBu", zmin: -bound, zmax: bound } : { ...colours, range: padded(known) }, index === 2);
     return box;
   }));
   for (const box of byId("side").children) box.plot();
@@ -103,11 +104,12 @@ function overlap(pair, keys, both, names) {
   });
   if (!both) return `No cell has equal settings in both sweeps${apart.length ? `: ${apart.join("; ")}` : ""}.`;
   const all = keys.map((rowsOf) => rowsOf.size);
-  if (all.every((n) => n === both)) return `All ${both} cells have equal settings in both sweeps.`;
-  return `${both} cells have equal settings in both sweeps, of ${all[0]} in ${names[0]} and ${all[1]} in ${names[1]}; the others have no difference.`;
+  const but = pair.some((sweep) => data.comparison.sweeps[sweep].apart) ? ", but for what is listed above" : "";
+  if (all.every((n) => n === both)) return `All cells (${both}) have equal settings in both sweeps${but}.`;
+  return `Cells with equal settings in both sweeps${but}: ${both}, of ${all[0]} in ${names[0]} and ${all[1]} in ${names[1]}; the others have no difference.`;
 }
 
-function drawCompared(plot, lines, colours, difference) {
+function drawCompared(plot, lines, { range, ...colours }, difference) {
   const { axes } = data.comparison;
   const [x, y] = [axes[compared.x], axes[compared.y]];
   const words = (cell, column, line) => [
@@ -122,7 +124,10 @@ function drawCompared(plot, lines, colours, difference) {
     Plotly.newPlot(plot, [{
       type: "heatmap", z: lines.map((line) => line.map((cell) => cell?.value ?? null)), text, hoverongaps: true,
       hovertemplate: "%{text}<extra></extra>", colorbar: { thickness: 12, title: { text: title, side: "right" } }, ...colours,
-    }], layout({ margin: { l: 50, r: 5, t: 8, b: 45 }, xaxis: { ...ticks(x, most), showgrid: false, zeroline: false }, yaxis: { ...ticks(y, 12), showgrid: false, zeroline: false } }), { ...PLAIN, displayModeBar: false });
+    }], layout({ margin: { l: 50, r: 5, t: 8, b: 45 }, 
+      xaxis: { ...ticks(x, most), range: whole(x), showgrid: false, zeroline: false },
+      yaxis: { ...ticks(y, 12), range: whole(y), showgrid: false, zeroline: false },
+    }), { ...PLAIN, displayModeBar: false });
     return;
   }
   const cells = lines[0];
@@ -131,13 +136,19 @@ function drawCompared(plot, lines, colours, difference) {
     error_y: { type: "data", array: cells.map((cell) => cell?.error ?? 0) }, hovertemplate: "%{text}<extra></extra>",
     line: { color: "#0072B2" }, marker: { size: 8 },
   }], layout({
-    margin: { l: 60, r: 5, t: 8, b: 45 }, xaxis: { type: "category", ...(x ? { title: { text: x.label } } : {}) },
-    yaxis: { title: { text: title }, ...(difference ? {} : { range: padded(colours) }) },
+    margin: { l: 60, r: 5, t: 8, b: 45 }, xaxis: { type: "category", ...(x && { range: whole(x) }), ...(x ? { title: { text: x.label } } : {}) },
+    yaxis: { title: { text: title }, ...(difference ? { rangemode: "tozero", zeroline: true, zerolinewidth: 2 } : { range }) },
   }), { ...PLAIN, displayModeBar: false });
 }
 
-// The same vertical axis for both sweeps.
-function padded({ zmin, zmax }) {
-  const room = 0.08 * (zmax - zmin) || 0.05;
-  return [zmin - room, zmax + room];
+// The same axes for all sweeps, also where one has nothing.
+const whole = (axis) => [-0.5, axis.values.length - 0.5];
+
+// A vertical axis that has room for all values with their errors.
+function padded(known) {
+  if (!known.length) return [0, 1];
+  const low = Math.min(...known.map(({ value, error }) => value - (error ?? 0)));
+  const high = Math.max(...known.map(({ value, error }) => value + (error ?? 0)));
+  const room = 0.08 * (high - low) || 0.05;
+  return [low - room, high + room];
 }

@@ -55,7 +55,8 @@ def comparison(
         words = []
         for name, axis in differing.items():
             value = _plain(part[name].iloc[0]) if name in part else None
-            words.append(f"{axis['label']} {axis['words'][axis['values'].index(value)]}")
+            if value is not None:  # else another dataset or model has this setting
+                words.append(f"{axis['label']} {axis['words'][axis['values'].index(value)]}")
         sweeps.append({"label": label, "apart": ", ".join(words), "runs": len(part)})
     return {
         "sweeps": sweeps,
