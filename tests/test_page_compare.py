@@ -199,3 +199,15 @@ def test_a_brush_selects_runs_in_the_table(browser: webdriver.Chrome, tmp_path: 
     assert browser.execute_script(found) == "12 of 24 runs"
     browser.execute_script("document.getElementById('unbrush').click()")
     assert browser.execute_script(found) == "24 of 24 runs"
+    for name in browser.execute_script("return SCALES"):
+        choose = "const c = document.querySelector('[name=scale]'); c.value = arguments[0];"
+        browser.execute_script(
+            choose + "c.dispatchEvent(new Event('change', {bubbles: true}))", name
+        )
+        for plot, part in (("plot", ""), ("lines", ".line")):
+            held = f"return document.getElementById('{plot}')._fullData[0]{part}.autocolorscale"
+            assert browser.execute_script(held) is False, f"Plotly does not know {name}"
+            assert (
+                browser.execute_script(held.replace("auto", "").replace("_fullData", "data"))
+                == name
+            )
