@@ -123,7 +123,7 @@ def declared(group: type, prefix: str = "") -> dict[str, Setting]:
             continue
         default = None if one.default in (MISSING, "???") else one.default
         found[prefix + one.name] = Setting(
-            prefix + one.name, default, kinds[one.name], **one.metadata.get(_KEY, {})
+            prefix + one.name, default, kinds.get(one.name, one.type), **one.metadata.get(_KEY, {})
         )
     return found
 

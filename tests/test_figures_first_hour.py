@@ -7,6 +7,7 @@ import logging
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -268,7 +269,10 @@ def test_log_lines_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
                 logging.getLogger("dynsweep").info(text)
                 progress.advance(1)
         terminal.flush()
-        rows = rows_of(os.read(own, 65536).decode())
+        shown = b""
+        while select.select([own], [], [], 0.2)[0]:  # it comes in parts
+            shown += os.read(own, 65536)
+        rows = rows_of(shown.decode())
     os.close(own)
     assert rows[:2] == words
     bar = r" 75%\|.*\| 3/4 runs \[[\d:]+, [\d:]+ left, [\d.]+ (runs/s|s/run)\]"

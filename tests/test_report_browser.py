@@ -76,7 +76,8 @@ def page(browser: webdriver.Chrome, sweep: Path) -> Iterator[webdriver.Chrome]:
     browser.set_window_size(1200, 1000)
     open_page(browser, sweep)
     yield browser
-    assert browser.get_log("browser") == []
+    # Without a graphics card the browser says that it draws parallel coordinates in software.
+    assert [entry for entry in browser.get_log("browser") if "WebGL" not in entry["message"]] == []
 
 
 def open_page(browser: webdriver.Chrome, directory: Path) -> None:

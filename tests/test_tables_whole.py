@@ -209,7 +209,7 @@ def test_what_is_no_row_or_has_nothing_takes_one_line(tmp_path: Path) -> None:
     [
         (pd.DataFrame({"a": [1]}), "there is no column dataset"),
         (pd.DataFrame(), "no runs"),
-        ("outputs", "as load() gives it, not str"),
+        ({"period": [1]}, "as load() gives it, not dict"),
     ],
 )
 def test_a_table_that_is_not_of_runs_is_a_value_error(table: Any, message: str) -> None:

@@ -46,7 +46,9 @@ def with_gains(runs: pd.DataFrame) -> pd.DataFrame:
     context = [name for name in varying(runs) if name not in ("amplitude", *DYNAMICAL_SETTINGS)]
     context = context if "seed" in context else [*context, "seed"]
     static = runs[runs["amplitude"] == 1].groupby(context, dropna=False)[list(ACCURACIES)].mean()
-    twins = runs[context].merge(static.reset_index(), on=context, how="left")
+    # A setting that only some models have may be missing in all static runs: another dtype.
+    keyed = static.reset_index().astype(runs[context].dtypes.to_dict())
+    twins = runs[context].merge(keyed, on=context, how="left")
     gained = {
         f"{name}_gain": runs[name].to_numpy() - twins[name].to_numpy() for name in ACCURACIES
     }

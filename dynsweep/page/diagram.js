@@ -1,6 +1,6 @@
 // ---- the diagram -------------------------------------------------------------------------
 
-const SCALES = ["Viridis", "Cividis", "Inferno", "Greys"]; // all read without colour vision
+const SCALES = ["Viridis", "Cividis", "YlGnBu", "Greys"]; // Plotly knows these names; all read without colour vision
 const RANGES = { all: "all cells", 10: "from the 10th to the 90th percentile", 25: "from the 25th to the 75th percentile" };
 const PLAIN = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 const view = { x: -1, y: -1, metric: "validation_accuracy", scale: SCALES[0], range: "all", slice: [], cursor: [0, 0] };

@@ -18,6 +18,8 @@ async function start() {
   setUpVariance();
   setUpFailures();
   setUpTable();
+  setUpParallel();
+  setUpComparison();
   byId("loading").remove();
 }
 
@@ -37,7 +39,11 @@ function setUpCopying() {
 
 function setUpTheme() {
   const system = matchMedia("(prefers-color-scheme: dark)");
-  const redraw = () => { if (data.axes.length) draw(); };
+  const redraw = () => {
+    if (data.axes.length) draw();
+    if (hasParallel()) Plotly.relayout("lines", { "font.color": getComputedStyle(document.documentElement).getPropertyValue("--ink") });
+    if (data.comparison) drawComparison();
+  };
   system.addEventListener("change", redraw);
   byId("theme").addEventListener("click", () => {
     const root = document.documentElement;

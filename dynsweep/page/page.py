@@ -13,6 +13,7 @@ import pandas as pd
 from dynsweep.analysis.decisions import typical_runs
 from dynsweep.analysis.variance import Variance
 from dynsweep.config.labels import duration
+from dynsweep.page.comparison import comparison
 from dynsweep.page.payload import bars, payload
 from dynsweep.page.pictures import decision_sprite, trajectories
 from dynsweep.store import FAILED, Damaged
@@ -20,7 +21,16 @@ from dynsweep.store.command import command_line
 from dynsweep.store.damage import left_out
 from dynsweep.store.foreign import replacing_own
 
-SCRIPTS = ("statistics.js", "diagram.js", "panel.js", "table.js", "variance.js", "page.js")
+SCRIPTS = (
+    "statistics.js",
+    "diagram.js",
+    "panel.js",
+    "comparison.js",
+    "parallel.js",
+    "table.js",
+    "variance.js",
+    "page.js",
+)
 MOST_BYTES = 6_000_000
 PICTURES = {"sprite": "decision regions", "trajectories": "trajectories"}
 
@@ -39,6 +49,7 @@ def write_page(
     page draws the shares.
     """
     content = payload(runs, cells, axes) | {"variance": bars(variance)}
+    content["comparison"] = comparison(directories, axes)
     notes = []
     if content["runs"]:
         swept = [axis["name"] for axis in content["axes"]]

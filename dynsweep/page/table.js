@@ -72,7 +72,7 @@ function matching(columns) {
       return { "<": held < number, ">": held > number, "<=": held <= number, ">=": held >= number }[sign];
     };
   });
-  return [...Array(size).keys()].filter((row) => tests.every((test) => test(row)));
+  return [...Array(size).keys()].filter((row) => (!brushed || brushed.has(row)) && tests.every((test) => test(row)));
 }
 
 function sorted(chosen, { column, down }) {

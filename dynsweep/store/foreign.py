@@ -22,6 +22,7 @@ MARK = "dynsweep"
 TABLES = {
     "results.csv": {"dataset", "model", "seed", "status", "seconds", "id"},
     "cells.csv": {"dataset", "model", "seeds", "completed", "diverged", "failed"},
+    "variance.csv": {"metric", "effect", "share", "sobol_index"},
     "threshold.csv": {"lr", "width", "largest_sharpness", "id"},
 }
 # Of a table with another name some columns are ours.
