@@ -360,7 +360,8 @@ def test_status_knows_who_is_at_work_and_when_it_ends(
     # A minute for half a run: three minutes for what is claimed, two for each of the others.
     minutes = 3 + 2 * (len(runs) - 2)
     found = re.fullmatch(r"Ends in about (\d+) min \d+ s, at \d\d:\d\d on .*", end)
-    assert found and abs(int(found[1]) - minutes) <= 1, end
+    assert found, end
+    assert abs(int(found[1]) - minutes) <= 1
     assert not rest
     assert not claims.folder.exists()
     assert status(directory, capsys)[1] == "Nothing is at work."

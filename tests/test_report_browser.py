@@ -27,6 +27,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from dynsweep.analysis import statistics
 from dynsweep.analysis.frame import load_runs
+from dynsweep.analysis.variance import shares
 from dynsweep.cli.aggregate import aggregate
 from dynsweep.page.page import write_page
 
@@ -352,7 +353,9 @@ def test_words_on_an_axis_are_all_there_and_whole(
     frame = load_runs([sweeps.sweep(tmp_path, grid)])
     long = "/home/somebody/with_long/names_of/<folders>/of.csv"
     frame["model.init"] = frame["model.init"].replace("standard", long)
-    write_page([tmp_path], frame, statistics.cells(frame), axes, tmp_path / "report.html")
+    cells = statistics.cells(frame)
+    page = tmp_path / "report.html"
+    write_page([tmp_path], frame, cells, axes, page, shares(frame, cells))
     browser.set_window_size(500, 1000)
     open_page(browser, tmp_path)
     outer = browser.find_element(By.ID, "plot").rect

@@ -1,5 +1,6 @@
 """How long training takes: a few steps of a batch, and each of its measurements, timed."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,9 +15,9 @@ from dynsweep.training.probe import Probe, measure
 from dynsweep.training.schedules import Schedule
 
 PART = 0.02  # of what the training takes, at most, goes into timing its steps
-LEAST, MOST = 0.05, 1.0  # seconds of that, but for a first step
+LEAST, MOST = 0.1, 1.0  # seconds of that, but for a first step
 LONG = 0.3  # seconds: a measurement that takes longer is not made, but estimated from the steps
-SAMPLE = 8  # runs: more of them take as much longer, where an engine trains one by one
+SAMPLE = 32  # runs: more of them take as much longer, where an engine trains one by one
 
 
 def batch_seconds(
@@ -27,22 +28,24 @@ def batch_seconds(
     batch = Batch(tuple(runs[:count]))
     rounds = len(runs) / len(batch)
     with torch_settings(batch.first, device):
+        engine.begin(batch, device)  # compiles, or loads what was compiled
         start, session = _timed(engine.begin, batch, device)
         probe = Probe(batch, device)
         schedule = Schedule(batch, device, probe)
         observer = Observer(batch, schedule, probe)
-        steps, chunk, spent, each = batch.steps, 1, 0.0, 0.0
+        steps, chunk, spent, each = batch.steps, 1, 0.0, math.inf if batch.steps else 0.0
         if steps:
-            schedule.advance(session, 1)  # compiles, and warms caches
+            schedule.advance(session, 1)  # the same, and warms caches
         while session.step < steps:
             # Chunks end where something is measured.
             chunk = max(1, min(chunk, steps - session.step, steps // len(observer.stops)))
             seconds, _ = _timed(schedule.advance, session, chunk)
-            each, spent = seconds / chunk, spent + seconds
+            each, spent = min(each, seconds / chunk), spent + seconds
             budget = min(MOST, max(LEAST, PART * each * steps * rounds * batches))
             if spent + 4 * seconds > budget:
                 break
             chunk *= 4
+        each = each if each < math.inf else 0.0  # of one step
         training = each * steps
         loading, _ = _timed(probe.load, session)
         for quantity, due in observer.due.items():
