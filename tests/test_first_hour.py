@@ -157,9 +157,8 @@ def test_a_plan_trains_nothing(tmp_path: Path, dynsweep: Dynsweep) -> None:
     assert one.returncode == 0, one.stderr
     assert "1 job, 1 run, for " in one.stdout
     assert not (tmp_path / "r").exists()
-    slurm = dynsweep(
-        *words, "dry_run=true", "hydra/launcher=fused_slurm", "hydra.launcher.tasks=3"
-    )
+    tasks = ["hydra/launcher=fused_slurm", "hydra.launcher.tasks=3"]
+    slurm = dynsweep(*words, "dry_run=true", *tasks)
     assert "in 3 tasks of Slurm; engines, batches and time are those of their" in slurm.stdout
 
 

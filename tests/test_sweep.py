@@ -18,6 +18,7 @@ from dynsweep.config import EngineConfig, ObserveConfig, Run, RunConfig, replace
 from dynsweep.errors import ConfigError, DynsweepError, RunFailed
 from dynsweep.store import load_snapshots, load_trajectories, load_weights, read
 from dynsweep.sweep import runner as sweep
+from dynsweep.sweep.outcomes import Outcomes
 from dynsweep.sweep.runner import run_sweep
 from dynsweep.training import driver, observers
 
@@ -245,3 +246,18 @@ def test_a_directory_of_a_later_format_is_refused_in_a_line(runs: Runs, tmp_path
     (tmp_path / "runs" / "x.jsonl").write_text(line)
     with pytest.raises(DynsweepError, match="written by a newer dynsweep"):
         run_sweep(runs(), tmp_path)
+
+
+def test_what_another_process_observed_meanwhile_is_there(runs: Runs, tmp_path: Path) -> None:
+    observed = runs(2, observe=ObserveConfig(records=3))
+    run_sweep(observed[:1], tmp_path)
+    outcomes = Outcomes(observed, tmp_path)
+    assert outcomes.missing() == [1]
+    run_sweep(observed, tmp_path)
+    outcomes.refresh()
+    assert outcomes.missing() == []
+    # A file that is gone is missed.
+    for path in (tmp_path / "trajectories").iterdir():
+        path.unlink()
+    assert Outcomes(observed, tmp_path).missing() == [0, 1]
+    assert Outcomes(runs(2), tmp_path).missing() == []

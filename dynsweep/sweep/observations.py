@@ -1,6 +1,7 @@
 """What a command asks to be recorded along its runs, and what records have of it."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -32,14 +33,19 @@ class Files:
             "snapshots": paths.snapshots,
             "weights": paths.weights,
         }
-        self._names: dict[str, Collection[str]] = {}
+        self._names: dict[str, set[str]] = {}
 
     def has(self, record: Mapping[str, Any], kind: str) -> bool:
         """Whether the file of that kind that a record names is there."""
         if kind not in self._names:
             folder = self._folders[kind]
             self._names[kind] = {path.name for path in folder.glob("*")}
-        return record.get(kind) in self._names[kind]
+        name, names = record.get(kind), self._names[kind]
+        # Another process may have written it since.
+        if isinstance(name, str) and name not in names:
+            with suppress(OSError):
+                names.update([name] * (self._folders[kind] / name).exists())
+        return name in names
 
 
 def asked(run: Run) -> Asked:
