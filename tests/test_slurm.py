@@ -259,7 +259,7 @@ def test_detached_tasks_are_told_of_and_joined(
     command = [SLURM, *GRID, *SHARED, "steps=60000", f"hydra.sweep.dir={tmp_path}"]
     code, text = run(cluster, *command, "hydra.launcher.detach=true")
     assert code == 0, text
-    assert "--status" in text
+    assert "dynsweep-status" in text
     assert not (tmp_path / "results.csv").exists()  # it returns at once
     pids = freeze(tmp_path, tasks(tmp_path))
     word = standing(cluster, tmp_path)

@@ -23,7 +23,7 @@ from dynsweep.sweep.teams import Unfit
 
 log = logging.getLogger(__name__)
 
-STATUS = "How they are: dynsweep-aggregate %s --status"
+STATUS = "How they are: dynsweep-status %s"
 
 
 def run_on_slurm(
