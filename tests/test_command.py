@@ -123,6 +123,7 @@ def test_one_run(dynsweep: Dynsweep, tmp_path: Path) -> None:
     assert (tmp_path / "run" / ".hydra" / "config.yaml").exists()
 
 
+@pytest.mark.slow
 def test_any_grid_without_a_preset(dynsweep: Dynsweep, tmp_path: Path) -> None:
     done = dynsweep(
         "-m", "model.width=8,9", "loss.amplitude=1,10", "seed=range(0,2)", "steps=20",

@@ -90,6 +90,7 @@ def test_an_example_works(name: str, copied: Path) -> None:
     assert seen[name]()
 
 
+@pytest.mark.slow
 def test_a_setting_that_nobody_thought_about_is_safe(copied: Path) -> None:
     """Added to a group of the old version's records: batches part, fast engines decline, and a
     directory recorded before goes on."""

@@ -51,6 +51,7 @@ def test_what_cannot_be_meant_is_refused(command: str, line: str, dynsweep: Dyns
     assert error.startswith(f"dynsweep: error: {line}")
 
 
+@pytest.mark.slow
 def test_the_static_run_of_a_grid_over_both_losses_is_one(
     tmp_path: Path, dynsweep: Dynsweep
 ) -> None:
@@ -114,6 +115,7 @@ def test_combinations_that_cannot_train_fail_alone(tmp_path: Path, dynsweep: Dyn
     assert len(list(read(tmp_path / "d"))) == 4
 
 
+@pytest.mark.slow
 def test_what_is_observed_later_is_trained_for(tmp_path: Path, dynsweep: Dynsweep) -> None:
     words = ["-m", "loss.amplitude=1,20", "loss.period=20", "steps=90", "report=false"]
     words += ["hydra.sweep.dir=d"]

@@ -149,6 +149,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert text.count("</script>") == 3
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_the_page_unless_told_otherwise(
     tmp_path: Path, dynsweep: Dynsweep
 ) -> None:

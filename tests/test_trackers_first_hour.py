@@ -71,6 +71,7 @@ def test_what_takes_too_long_is_given_up() -> None:
         within(5, lambda: {}["x"])
 
 
+@pytest.mark.slow
 def test_a_tracker_that_raises_costs_no_result(tmp_path: Path) -> None:
     option = f"+hydra.callbacks.c._target_={__name__}.Full"
     done = subprocess.run(

@@ -30,6 +30,7 @@ needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installe
 
 @needs_triton
 @pytest.mark.skipif(interpreted(), reason="already in the interpreter")
+@pytest.mark.slow
 def test_the_contract_in_the_interpreter() -> None:
     contract = Path(__file__).with_name("test_engines.py")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", contract]
