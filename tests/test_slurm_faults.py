@@ -216,7 +216,7 @@ def test_sbatch_slower_than_a_minute(cluster: Cluster, tmp_path: Path, sweep: Pa
     assert not (folders[1] / "sweep").exists()
     assert submits[1] == 0, submits[0]
     assert submits[0].count("sbatch has not answered for a minute; waiting for it") == 1
-    assert len(read(folders[0] / "sweep")) == 12
+    assert len(list(read(folders[0] / "sweep"))) == 12
 
 
 def test_what_else_squeue_prints_is_passed_over(

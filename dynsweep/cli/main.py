@@ -113,6 +113,7 @@ def main() -> None:
         print(message, file=sys.stderr)
     if interrupted:
         task.signals.end()
+    task.signals.done()
     sys.exit(status)
 
 

@@ -25,7 +25,7 @@ from dynsweep.store import Damaged
 from dynsweep.store.damage import left_out
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.outcomes import Outcomes
-from dynsweep.sweep.plan import say_estimate
+from dynsweep.sweep.plan import parts, say_estimate
 from dynsweep.sweep.recording import record_unfit
 from dynsweep.sweep.runner import run_sweep
 from dynsweep.sweep.teams import Unfit, check
@@ -57,7 +57,7 @@ def run_here(
     launch = Launch(outcomes, executor)
     try:
         if todo := outcomes.missing():
-            say_estimate(outcomes, count)
+            say_estimate([part.runs for part in parts(outcomes)], count)
             tasks = launch.submit(balanced([outcomes.runs[place] for place in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)

@@ -77,7 +77,7 @@ class RunConfig:
         return digest(kept)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there are millions
 class Run:
     """One point of the grid.
 

@@ -152,23 +152,31 @@ class Outcomes:
         return results
 
 
-def twins(
-    runs: Sequence[Run], identities: Sequence[str], positions: Sequence[int]
-) -> dict[int, list[int]]:
+class Twins(dict[int, list[int]]):
     """Positions by that of their leader, itself the first: the one to train, for all of them.
+    Of a million runs most have no twin: such a leader is not held, and found all the same."""
+
+    def __missing__(self, leader: int) -> list[int]:
+        return [leader]
+
+
+def twins(runs: Sequence[Run], positions: Sequence[int]) -> tuple[list[int], Twins]:
+    """The leaders among ``positions`` of distinct runs, and the twins of those that have some.
 
     Twins differ in nothing that has an effect. The static loss is the same whatever its period: a
     grid trains it once for each seed.
     """
-    leaders: dict[Any, int] = {}
-    groups: dict[int, list[int]] = {}
-    for position in positions:
+    static: dict[Any, list[int]] = {}
+    leaders: list[int] = []
+    for position in told(positions, len(positions), "Grouping"):
         settings = runs[position].settings
-        identity = identities[position]
         if settings.loss.amplitude == 1:
             declarations = settings_of(settings.dataset.name, settings.model.name)
             neutral = {name: one.default for name, one in declarations.items() if one.dynamical}
-            identity = replaced(settings, neutral).identity()
-        same = (identity, settings.observe)
-        groups.setdefault(leaders.setdefault(same, position), []).append(position)
-    return groups
+            same = (replaced(settings, neutral).identity(), settings.observe)
+            group = static.setdefault(same, [])
+            group.append(position)
+            if len(group) > 1:
+                continue
+        leaders.append(position)
+    return leaders, Twins((group[0], group) for group in static.values() if len(group) > 1)

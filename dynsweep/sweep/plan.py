@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -73,13 +73,13 @@ def _reason(run: RunConfig, team: Team) -> str:
 
 def parts(outcomes: Outcomes) -> list[Part]:
     """The runs that a command would train, by batches; equal ones once."""
-    todo = outcomes.missing()
-    leaders = list(twins(outcomes.runs, outcomes.identities, todo))
+    leaders, _ = twins(outcomes.runs, outcomes.missing())
     settings = [outcomes.runs[leader].settings for leader in leaders]
-    return [
-        Part([settings[place] for place in places], Team([], settings[places[0]]))
-        for places in group(settings)
-    ]
+    return [_part([settings[place] for place in places]) for places in group(settings)]
+
+
+def _part(runs: list[RunConfig]) -> Part:
+    return Part(runs, Team([], runs[0]))
 
 
 def about(seconds: float) -> str:
@@ -108,9 +108,9 @@ def estimate(parts: Sequence[Part]) -> float:
     return sum(known) if known else math.nan
 
 
-def say_estimate(outcomes: Outcomes, workers: int = 1) -> None:
-    """At the start of a sweep, how long it takes."""
-    if planned := parts(outcomes):
+def say_estimate(groups: Iterable[list[RunConfig]], workers: int = 1) -> None:
+    """At the start of a sweep, how long it takes; runs of a group share batches."""
+    if planned := [_part(runs) for runs in groups]:
         seconds = shared(estimate(planned), planned, workers)
         log.info("Training takes %s", about(seconds))
 

@@ -17,7 +17,7 @@ from dynsweep.errors import Preempted, StorageError
 from dynsweep.store import Store
 from dynsweep.sweep.claims import Claim, Claims
 from dynsweep.sweep.leftovers import remove_checkpoints
-from dynsweep.sweep.outcomes import Outcomes, twins
+from dynsweep.sweep.outcomes import Outcomes, Twins, twins
 from dynsweep.sweep.plan import say_estimate
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.recording import Recorder, record_unfit
@@ -71,7 +71,7 @@ class _Sweep:
         self.store = Store(outcomes.directory, outcomes.label)
         self.recorder = Recorder(outcomes, self.store)
         self.claims = Claims(outcomes.directory)
-        self.twins: dict[int, list[int]] = {}
+        self.twins = Twins()
         self._told = False  # of another process
 
     def train_missing(self, progress: Callable[[int], Progress], estimated: bool) -> None:
@@ -81,14 +81,13 @@ class _Sweep:
         self.outcomes.tell(todo)
         if not todo:
             return
-        if estimated:
-            say_estimate(self.outcomes)
-        self.twins = twins(self.runs, self.outcomes.identities, todo)
-        leaders = list(self.twins)
+        leaders, self.twins = twins(self.runs, todo)
         groups = [
             [leaders[place] for place in places]
             for places in group([self.runs[position].settings for position in leaders])
         ]
+        if estimated:
+            say_estimate([self.runs[leader].settings for leader in group] for group in groups)
         try:
             with progress(len(todo)) as counter:
                 self._train_groups(groups, counter)

@@ -40,6 +40,11 @@ class Signals:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._handle)
 
+    @staticmethod
+    def done() -> None:
+        """All is written: on its way out the interpreter would take a Ctrl-C for its own."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
     def end(self) -> None:
         """End the process as shells expect of one that a signal ended; all has been said."""
         for number in ENDING:
