@@ -49,17 +49,19 @@ class Composer:
 
     def run(self, number: int, overrides: Sequence[str]) -> Run:
         """The run of a job, with the settings that Hydra would hand to the task."""
+        if not isinstance(overrides, list):  # else kept as it is: of a million, copies take 0.1 GB
+            overrides = list(overrides)
         parsed = [self._parsed.get(text) or self._parse(text) for text in overrides]
         base = self._base(parsed)
         if base.settings is not None:
             try:
                 values = {one.key_or_group: base.value(one) for one, plain in parsed if plain}
-                return Run(number, list(overrides), replaced(base.settings, values))
+                return Run(number, overrides, replaced(base.settings, values))
             except Exception:  # whose error it is, Hydra says
                 pass
-        config = self.loader.load_sweep_config(self.master, list(overrides))
+        config = self.loader.load_sweep_config(self.master, overrides)
         with hydra_config(numbered(config, number)):
-            return Run(number, list(overrides), typed(without_hydra(config)))
+            return Run(number, overrides, typed(without_hydra(config)))
 
     def config(self, run: Run) -> DictConfig:
         """The whole config of a job, ``hydra`` included, as callbacks get it."""
