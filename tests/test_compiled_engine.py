@@ -128,7 +128,8 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
         "from test_compiled_engine import *; run = make_run(steps=1);"
         "session = CompiledEngine().begin(Batch((run,)), 'cpu');"
         "advance(session, 1, run); session.metrics();"
-        "print([sum(f.stats.cache_misses.values()) for f in (session._train, session._measure)])"
+        "functions = session._trains[0], session._measure;"
+        "print([sum(f.stats.cache_misses.values()) for f in functions])"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": "tests"}
     printed = [

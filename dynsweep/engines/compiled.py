@@ -17,13 +17,23 @@ from torch import Tensor
 
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
-from dynsweep.engines.base import SIMPLE, Engine, Session, hidden_units, named_weights, unlisted
+from dynsweep.engines.base import (
+    ANY,
+    SIMPLE,
+    Capabilities,
+    Engine,
+    Session,
+    hidden_units,
+    named_weights,
+    unlisted,
+)
 from dynsweep.engines.batches import Batch, Samples, total_steps
 from dynsweep.engines.devices import available_threads
+from dynsweep.engines.minibatches import bits
 from dynsweep.metrics import PARTS
+from dynsweep.models.mlp import ALIGN
 
 UNITS = 4  # hidden units of a block of weights, as in the passes
-VECTOR = 64  # bytes
 LARGEST = 300  # gradient rows for which the passes are still small enough to unroll
 BATCH_SECONDS = 20.0  # a batch takes about so long: what a killed sweep loses
 SECONDS = 2e-10  # per step, sample and hidden unit, on one thread
@@ -39,14 +49,17 @@ class CompiledSession(Session):
 
     def __init__(self, batch: Batch, device: str) -> None:
         from dynsweep.engines.compiled_kernel import kernels
+        from dynsweep.engines.compiled_shape import MOMENTUM, NESTEROV, Shape
+        from dynsweep.engines.compiled_vectors import processor
 
         super().__init__(batch, device)
         data, run = batch.dataset, batch.first
         assert isinstance(run.model, MLPConfig)
         self.width, self.bias = run.model.width, run.model.bias
-        self.inputs, self.classes = data.train_inputs.shape[1], data.classes
-        single = self.dtype == torch.float32
-        integers, flags = (torch.int32, torch.int16) if single else (torch.int64, torch.int8)
+        self.shape = Shape(
+            data.train_inputs.shape[1], data.classes, self.bias, run.loss.name != "cross_entropy"
+        )
+        integers = torch.int32 if self.dtype == torch.float32 else torch.int64
         self.counts, self.points, padded = {}, {}, 0
         for part in PARTS:
             samples = Samples.of(data, part, self.device, self.dtype)
@@ -55,21 +68,50 @@ class CompiledSession(Session):
             self.points[part] = (*arrays, arrays[0].dtype.type(1))
             self.counts[part] = len(getattr(data, f"{part}_labels"))
             padded = max(padded, len(labels))
-        self._train, self._measure = kernels(self.inputs, self.classes, int(self.bias))
         self._pack(*[value.to(self.dtype).numpy() for value in hidden_units(batch)])
+        self.momentum, self.decay = (
+            batch.array(f"optimizer.{name}").astype(self.params.dtype)
+            for name in ("momentum", "weight_decay")
+        )
+        # Each run by itself: its bits are those of any batch.
+        moves = (self.momentum > 0) | (self.decay > 0)
+        descent = NESTEROV if run.optimizer.nesterov else MOMENTUM
+        kinds = (
+            {
+                True: kernels(self.shape._replace(descent=descent)),
+                False: kernels(self.shape),
+            }
+            if moves.any()
+            else {False: kernels(self.shape)}
+        )
+        self._trains = [kinds[bool(one)][0] for one in moves]
+        self._measure = kinds[False][1]
+        units = self.width + -self.width % UNITS
+        numbers = units * self.shape.trained if moves.any() else 0
+        self.velocity = np.zeros((self.runs, numbers), self.params.dtype)
+        self.velocity2 = np.zeros_like(self.b2)
+        self.seeds = batch.array("seed").astype(np.uint64)
+        self.batch_size = run.optimizer.batch_size or 0
         self.threads = min(run.engine.threads or available_threads(), self.runs)
-        # Each thread's logits, gradient rows, active bits and bias gradients.
-        logits, units = (self.classes - 1) * padded, self.width + -self.width % UNITS
-        flag_count = units * padded * inputs.element_size() // VECTOR
+        # Each thread's logits, gradient rows, active bits and bias gradients; its minibatch.
+        logits, lanes = self.shape.heads * padded, processor().bytes // inputs.element_size()
+        some = self.batch_size + -self.batch_size % ALIGN
+        shares = torch.zeros(some, dtype=self.dtype)
+        shares[: self.batch_size] = 1 / max(1, self.batch_size)
+        order = 2 ** bits(self.counts["train"]) if self.batch_size else 0
+        sizes = [
+            (logits, self.dtype),
+            ((self.shape.inputs + 1) * logits, self.dtype),
+            (units * padded // lanes, torch.int16 if lanes > 8 else torch.int8),
+            (self.shape.heads, self.dtype),
+            (self.shape.inputs * some, self.dtype),
+            (some, integers),
+        ]
         self.scratch = [
-            tuple(
-                torch.zeros(size, dtype=dtype).numpy()
-                for size, dtype in (
-                    (logits, self.dtype),
-                    ((self.inputs + 1) * logits, self.dtype),
-                    (flag_count, flags),
-                    (self.classes - 1, self.dtype),
-                )
+            (
+                *[torch.zeros(size, dtype=dtype).numpy() for size, dtype in sizes],
+                shares.numpy(),
+                np.zeros(order, np.uint32),
             )
             for _ in range(self.threads)
         ]
@@ -77,8 +119,9 @@ class CompiledSession(Session):
     def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
         """Weights as the passes want them: rows of w1, b1, v and w2 by blocks of units, the
         last block filled up with units whose weights are 0 and stay 0."""
-        w2 = units[:, -self.classes :]
-        rows = [units[:, : self.inputs + self.bias], w2[:, :-1] - w2[:, -1:], w2]
+        w2 = units[:, -self.shape.classes :]
+        differences = [] if self.shape.squared else [w2[:, :-1] - w2[:, -1:]]
+        rows = [units[:, : self.shape.features], *differences, w2]
         padding = ((0, 0), (0, 0), (0, -self.width % UNITS))
         stacked = np.pad(np.concatenate(rows, axis=1), padding)
         blocks = stacked.reshape(*stacked.shape[:2], -1, UNITS).swapaxes(1, 2)
@@ -86,13 +129,16 @@ class CompiledSession(Session):
         self.b2 = output_bias
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        rows = self.inputs + self.bias + 2 * self.classes - 1
+        rows = self.shape.rows
         blocks = self.params.reshape(self.runs, -1, rows, UNITS).swapaxes(1, 2)
         units = blocks.reshape(self.runs, rows, -1)[:, :, : self.width]
-        return named_weights(units, self.b2, self.inputs, self.bias)
+        return named_weights(units, self.b2, self.shape.inputs, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"params": torch.from_numpy(self.params), "b2": torch.from_numpy(self.b2)}
+        arrays = {"params": self.params, "b2": self.b2}
+        if self.velocity.size:
+            arrays |= {"velocity": self.velocity, "velocity2": self.velocity2}
+        return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
     def _every_run(self, work: Callable[[int, tuple[NDArray[Any], ...]], None]) -> None:
         """``work(run, scratch)`` for every run, on all threads; a free thread takes the next."""
@@ -110,10 +156,15 @@ class CompiledSession(Session):
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         # A run's own rows lie together: those of another would not fit into the cache.
-        tables = [np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)]
+        tables = tuple(
+            np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)
+        )
+        descent = self.velocity, self.velocity2, self.momentum, self.decay
+        batches = self.batch_size, self.step, self.seeds, self.counts["train"]
+        given = self.params, self.b2, descent, tables, self.points["train"], batches
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
-            self._train(run, self.params, self.b2, *tables, self.points["train"], scratch)
+            self._trains[run](run, *given, scratch)
 
         self._every_run(work)
         self.step += len(rates)
@@ -136,11 +187,14 @@ class CompiledSession(Session):
         return results
 
 
+TRAINS: Capabilities = {**SIMPLE, "loss.name": ANY, "optimizer.*": ANY}
+
+
 class CompiledEngine(Engine):
-    """The simple model on the CPU, float32 and float64."""
+    """The simple model on the CPU, float32 and float64; all descents, losses and minibatches."""
 
     name = "compiled"
-    trains = SIMPLE
+    trains = TRAINS
     session = CompiledSession
     one_by_one = True
 
@@ -149,8 +203,12 @@ class CompiledEngine(Engine):
             return f"trains on the CPU, not on device={device}"
         if (other := unlisted(self.trains, run)) is not None:
             return other
-        if 3 * ((classes := load(run.dataset).classes) - 1) > LARGEST:
-            return f"takes at most {LARGEST // 3 + 1} classes, not {classes}"
+        data = load(run.dataset)
+        if (data.shape[0] + 1) * data.classes > LARGEST:
+            return (
+                f"takes at most {LARGEST} for (inputs + 1) * classes, not {data.shape[0]} inputs "
+            )
+            f"and {data.classes} classes"
         return None
 
     def memory(self, run: RunConfig) -> int:

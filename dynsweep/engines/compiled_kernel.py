@@ -1,7 +1,7 @@
 """The compiled functions of the compiled engine: train one run, and look at one run.
 
 See :mod:`dynsweep.engines.compiled_passes` for what a step does. Functions are compiled once
-per number of inputs and classes, biases or none, and precision; any width and number of samples
+per :class:`~dynsweep.engines.compiled_shape.Shape` and precision; any width and number of samples
 shares them. numba keeps the machine code in ``NUMBA_CACHE_DIR``, or in the user's cache folder;
 not beside this file, where it would outlive an uninstallation and hide an editable one after it.
 """
@@ -17,12 +17,23 @@ import numba
 import numpy as np
 from platformdirs import user_cache_dir
 
-from dynsweep.engines import compiled_passes, compiled_vectors
-from dynsweep.engines.compiled_passes import backward, forward, softmax
+from dynsweep.engines import (
+    compiled_loss,
+    compiled_passes,
+    compiled_shape,
+    compiled_update,
+    compiled_vectors,
+    minibatches,
+)
+from dynsweep.engines.compiled_passes import backward, forward, gradient
+from dynsweep.engines.compiled_shape import NESTEROV, PLAIN, Shape
+from dynsweep.engines.compiled_vectors import UNITS
+from dynsweep.engines.minibatches import ROUNDS
 
 # numba sees when this file changes; of the files with the passes it is told through a constant.
+_FILES = (compiled_loss, compiled_passes, compiled_shape, compiled_update, compiled_vectors)
 SOURCES = zlib.crc32(
-    b"".join(Path(str(one.__file__)).read_bytes() for one in (compiled_passes, compiled_vectors))
+    b"".join(Path(str(one.__file__)).read_bytes() for one in (*_FILES, minibatches))
 )
 
 
@@ -39,69 +50,129 @@ def _compiled(function: Callable[..., Any]) -> Any:
         config.CACHE_DIR = chosen
 
 
-@lru_cache(maxsize=64)
-def kernels(inputs: int, classes: int, bias: int, sources: int = SOURCES) -> tuple[Any, Any]:
-    """``(train, measure)`` for models of that shape; ``bias`` is 0 or 1."""
-    size = (inputs + bias + 2 * classes - 1) * 4  # numbers of a block
+_key, _scrambled = numba.njit(minibatches.key), numba.njit(minibatches.scrambled)
 
-    def train(run, weights, b2, class_weights, rates, data, scratch):  # type: ignore[no-untyped-def]
+
+@numba.njit
+def _draw(order, seed, epoch, samples):  # type: ignore[no-untyped-def]
+    """Into the first ``samples`` of the 2^b numbers of ``order`` that of an epoch."""
+    mask, shift = np.uint32(len(order) - 1), np.uint32(0)
+    while (1 << (2 * shift)) < len(order):
+        shift += np.uint32(1)
+    for place in range(len(order)):
+        order[place] = place
+    for number in range(ROUNDS):  # a loop of its own each: of vectors
+        factor = np.uint32(_key(seed, epoch, np.uint64(2 * number)))
+        summand = np.uint32(_key(seed, epoch, np.uint64(2 * number + 1)))
+        for place in range(len(order)):
+            order[place] = _scrambled(order[place], factor, summand, shift, mask)
+    kept = 0
+    for place in range(len(order)):
+        value = order[place]
+        order[kept] = value
+        kept += value < samples
+
+
+@lru_cache(maxsize=64)
+def kernels(shape: Shape, sources: int = SOURCES) -> tuple[Any, Any]:
+    """``(train, measure)`` for models of that shape."""
+    code, size = shape.code, shape.rows * UNITS
+    inputs, classes, heads, bias = shape.inputs, shape.classes, shape.heads, shape.bias
+    squared, moves, nesterov = shape.squared, shape.descent != PLAIN, shape.descent == NESTEROV
+
+    def train(run, weights, b2, descent, tables, data, batches, scratch):  # type: ignore[no-untyped-def]
         """Take the steps of a table with run number ``run``.
 
         Args:
-            weights: shape ``(runs, blocks * rows * units)``, see ``compiled_passes.Shape``.
+            weights: shape ``(runs, blocks * rows * units)``, see ``compiled_shape.Shape``.
             b2: shape ``(runs, classes)``; 0 without biases.
-            class_weights: shape ``(runs, steps, classes)``.
-            rates: learning rates, shape ``(runs, steps)``.
+            descent: velocities of the weights ``(runs, blocks * trained * units)`` and of b2,
+                momentum and weight decay ``(runs,)``.
+            tables: class weights ``(runs, steps, classes)``, learning rates ``(runs, steps)``.
             data: inputs ``(inputs * samples,)``, labels and shares 1 / P ``(samples,)``, and the
                 number one.
-            scratch: ``z``, ``q``, ``active`` and ``totals`` of the passes.
+            batches: the number of samples in a minibatch, 0 for all; the first step; the seeds;
+                how many samples there are without padding.
+            scratch: ``z``, ``q``, ``active`` and ``totals`` of the passes; and of minibatches
+                inputs, labels and shares, and the order of the samples.
         """
-        x, labels, shares, one = data
-        z, q, active, totals = scratch
+        all_x, all_labels, all_shares, one = data
+        velocity, velocity2, momenta, decays = descent
+        class_weights, rates = tables
+        count, first, seeds, length = batches
+        z, q, active, totals, some_x, some_labels, some_shares, order = scratch
         mine, bias2 = weights[run], b2[run]
-        samples = len(labels)
+        speeds, speeds2, momentum, decay = velocity[run], velocity2[run], momenta[run], decays[run]
+        x, labels, shares = all_x, all_labels, all_shares
+        if count:
+            x, labels, shares = some_x, some_labels, some_shares
+        samples, whole = len(labels), len(all_labels)
         blocks = len(mine) // size
+        per_epoch = length // count if count else 1
         z[:] = 0
         for step in range(rates.shape[1]):
             rate = rates[run, step]
+            if count:
+                epoch, place = divmod(first + step, per_epoch)
+                if step == 0 or place == 0:
+                    _draw(order, np.uint64(seeds[run]), np.uint64(epoch), length)
+                chosen = order[place * count : (place + 1) * count]
+                for j in range(count):
+                    labels[j] = all_labels[chosen[j]]
+                for i in range(inputs):
+                    near, far = x[i * samples : (i + 1) * samples], all_x[i * whole :]
+                    for j in range(count):
+                        near[j] = far[chosen[j]]
             for block in range(blocks):
-                forward(inputs, classes, bias, (mine, block, samples, x, z, active))
+                forward(code, (mine, block, samples, x, z, active))
             shown = (samples, x, z, q, labels, shares, bias2)
-            softmax(inputs, classes, bias, (*shown, class_weights[run, step], totals))
+            gradient(code, (*shown, class_weights[run, step], totals))
             if bias:
                 total = totals[0] * 0
-                for c in range(classes - 1):
-                    bias2[c] -= rate * totals[c]
+                for c in range(heads):
                     total += totals[c]
-                bias2[classes - 1] += rate * total
+                for c in range(classes):
+                    slope = totals[c] if c < heads else -total
+                    if moves:
+                        slope += decay * bias2[c]
+                        speeds2[c] = momentum * speeds2[c] + slope
+                        slope = slope + momentum * speeds2[c] if nesterov else speeds2[c]
+                    bias2[c] -= rate * slope
             for block in range(blocks):
-                rest = (mine, block, samples, q, active, rate, one)
-                backward(inputs, classes, bias, rest)
+                if moves:
+                    rest = (mine, block, samples, q, active, rate, one, speeds, momentum, decay)
+                    backward(code, rest)
+                else:
+                    backward(code, (mine, block, samples, q, active, rate, one))
         return sources
 
     def measure(run, count, weights, b2, data, scratch):  # type: ignore[no-untyped-def]
-        """Static cross-entropy and accuracy of a run on the first ``count`` samples."""
+        """The static loss and the accuracy of a run on the first ``count`` samples."""
         x, labels, _shares, _one = data
-        z, _q, active, _totals = scratch
+        z, active = scratch[0], scratch[2]
         mine, bias2 = weights[run], b2[run]
         samples = len(labels)
         z[:] = 0
         for block in range(len(mine) // size):
-            forward(inputs, classes, bias, (mine, block, samples, x, z, active))
+            forward(code, (mine, block, samples, x, z, active))
         loss, right = 0.0, 0
         logits = np.zeros(classes)
         for j in range(count):
             finite, best = True, 0
-            for c in range(classes - 1):
-                logits[c] = z[c * samples + j] + (bias2[c] - bias2[classes - 1])
+            for c in range(heads):
+                base = 0.0 if squared else bias2[classes - 1]
+                logits[c] = z[c * samples + j] + (bias2[c] - base)
             for c in range(classes):
                 finite &= math.isfinite(logits[c])
                 if logits[c] > logits[best]:
                     best = c
             total = 0.0
             for c in range(classes):
-                total += math.exp(logits[c] - logits[best])
-            loss += math.log(total) - (logits[labels[j]] - logits[best])
+                if squared:
+                    total += (logits[c] - (labels[j] == c)) ** 2 / classes
+                else:
+                    total += math.exp(logits[c] - logits[best])
+            loss += total if squared else math.log(total) - (logits[labels[j]] - logits[best])
             right += finite and best == labels[j]
         return loss / count, right / count, sources
 

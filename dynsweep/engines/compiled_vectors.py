@@ -3,19 +3,22 @@
 The passes are built instruction by instruction because LLVM's own vectoriser leaves remainders
 to scalar code, spills registers, and sums in an order of its choice. Here that order is fixed,
 so a run gives the same bits wherever it stands in a batch; and without any fast-math flag inf
-and nan keep their meaning. A vector is always 64 bytes: 16 float32 or 8 float64; processors
-with shorter registers get each instruction split.
+and nan keep their meaning. A vector is a register of the processor: 64 bytes with AVX-512, 32
+with AVX, else 16.
 """
 
 import math
+import platform
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
+import numba
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 
-BYTES = 64  # of a vector
 UNITS = 4  # hidden units of a block, the lanes of a row of weights
 
 # exp(x) = 2^n exp(x - n ln 2), by bits of a number: 1.5 * 2^(mantissa bits) rounds to integers
@@ -27,6 +30,32 @@ TERMS, CUT = {32: 7, 64: 13}, {32: -69.0, 64: -600.0}
 INT = ir.IntType(64)
 
 
+class Processor(NamedTuple):
+    """Its vector registers: bytes of one, and how many there are."""
+
+    bytes: int
+    registers: int
+
+    @property
+    def masks(self) -> bool:
+        """Whether one instruction adds, or keeps what was there, lane by lane."""
+        return self.bytes == 64
+
+
+@cache
+def processor() -> Processor:
+    """Of the processor that numba compiles for."""
+    chosen: Any = numba.config
+    host: Any = get_host_cpu_features
+    features = chosen.CPU_FEATURES
+    have = (host() if features is None else features).split(",")
+    if "+avx512f" in have:
+        return Processor(64, 32)
+    if "+avx" in have:
+        return Processor(32, 16)
+    return Processor(16, 32 if platform.machine().lower() in ("arm64", "aarch64") else 16)
+
+
 def integer(value: int) -> Any:
     """A constant of 64 bits."""
     return ir.Constant(INT, value)
@@ -35,10 +64,12 @@ def integer(value: int) -> Any:
 class Vectors:
     """Emits vector instructions on arrays of one dtype; ``lanes`` numbers to a vector."""
 
-    def __init__(self, context: Any, builder: Any, kinds: Any) -> None:
-        self.context, self.builder = context, builder
+    def __init__(
+        self, context: Any, builder: Any, kinds: Any, target: Processor | None = None
+    ) -> None:
+        self.context, self.builder, self.target = context, builder, target or processor()
         self.bits = next(a.dtype.bitwidth for a in kinds if isinstance(a, types.Array))
-        self.lanes = 8 * BYTES // self.bits
+        self.lanes = 8 * self.target.bytes // self.bits
         self.scalar = ir.FloatType() if self.bits == 32 else ir.DoubleType()
         self.vector = ir.VectorType(self.scalar, self.lanes)
         self.ints = ir.VectorType(ir.IntType(self.bits), self.lanes)
@@ -62,11 +93,11 @@ class Vectors:
 
     def load(self, data: Any, index: Any, like: Any = None) -> Any:
         """A vector from an array; rows of samples are aligned, weights need not be."""
-        align = self.bits // 8 if like is self.quad else BYTES
+        align = self.bits // 8 if like is self.quad else self.target.bytes
         return self.builder.load(self._pointer(data, index, like or self.vector), align=align)
 
     def store(self, value: Any, data: Any, index: Any) -> None:
-        align = self.bits // 8 if value.type == self.quad else BYTES
+        align = self.bits // 8 if value.type == self.quad else self.target.bytes
         self.builder.store(value, self._pointer(data, index, value.type), align=align)
 
     def _pointer(self, data: Any, index: Any, like: Any) -> Any:
@@ -102,6 +133,16 @@ class Vectors:
     def positive(self, value: Any) -> Any:
         """Lanes above 0, and nan: it must not vanish behind a ReLU."""
         return self.builder.fcmp_unordered(">", value, self.constant(0.0, value.type))
+
+    def packed(self, flags: Any) -> Any:
+        """Flags of a vector as bits of a number, of whole bytes."""
+        bits = self.builder.bitcast(flags, ir.IntType(self.lanes))
+        return bits if self.lanes >= 8 else self.builder.zext(bits, ir.IntType(8))
+
+    def unpacked(self, bits: Any) -> Any:
+        """The flags back from their bits."""
+        bits = bits if self.lanes >= 8 else self.builder.trunc(bits, ir.IntType(self.lanes))
+        return self.builder.bitcast(bits, self.flags)
 
     def larger(self, a: Any, b: Any) -> Any:
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
@@ -142,8 +183,23 @@ class Vectors:
         while groups < self.lanes:
             vectors = self.fold(vectors, groups)
             groups *= 2
+        if self.lanes < UNITS:  # a quad is two vectors
+            ends = [*vectors, vectors[-1]]
+            pairs = zip(ends[::2], ends[1::2], strict=False)
+            return [self.pick(a, b, range(UNITS)) for a, b in pairs]
         starts = range(0, self.lanes, UNITS)
         return [self.pick(v, v, range(k, k + UNITS)) for v in vectors for k in starts]
+
+    def transposed(self, quads: Sequence[Any]) -> list[Any]:
+        """UNITS quads; the first of the results has their first lanes, and so on."""
+        a, b, c, d = quads
+        halves = [
+            (self.pick(a, b, lanes), self.pick(c, d, lanes))
+            for lanes in ((0, 4, 1, 5), (2, 6, 3, 7))
+        ]
+        return [
+            self.pick(*half, lanes) for half in halves for lanes in ((0, 1, 4, 5), (2, 3, 6, 7))
+        ]
 
     def over_samples(
         self, count: Any, start: Sequence[Any], body: Callable[[Any, list[Any]], list[Any]]

@@ -18,72 +18,12 @@ from dynsweep.data import load
 from dynsweep.engines.base import EVERYTHING, Engine, Session
 from dynsweep.engines.batches import Batch, Network, Samples
 from dynsweep.engines.devices import available_memory
+from dynsweep.engines.minibatches import Minibatches
 from dynsweep.loss import sample_losses
-from dynsweep.models import seeding
 
 COPIES = 3  # of a layer's activations that autograd and its temporaries hold at a time, about
 AMPLE = 2  # times what one run alone was seen to take: so large is the estimate for batches
-PADDING = 4  # pixels on each side, in which an augmented image is shifted
 MOST_ON_CPU = 32  # small models: more leave the caches
-
-
-class Minibatches:
-    """Which samples each run sees at which step, and how they are shifted and mirrored.
-
-    An epoch is a fresh random order of the training set, cut into minibatches of ``size``; what
-    is left over waits for the next epoch's order. Everything follows from the run's seed and the
-    epoch alone, whichever runs it shares a batch with, so nothing has to be saved to go on.
-    """
-
-    def __init__(
-        self, seeds: list[int], samples: int, size: int, augment: bool, device: torch.device
-    ) -> None:
-        self.seeds, self.samples, self.size, self.augment = seeds, samples, size, augment
-        self.device, self.per_epoch, self.epoch = device, samples // size, -1
-        # A captured graph looks for them where they are now.
-        self.order = torch.zeros(len(seeds), samples, dtype=torch.int64, device=device)
-        self.views = self.order.new_zeros(len(seeds), samples if augment else 0, 3)
-
-    def begin(self, epoch: int) -> None:
-        """Draw the order of an epoch, and its shifts and mirrors, unless it is the present one."""
-        if epoch == self.epoch:
-            return
-        for k, seed in enumerate(self.seeds):
-            generator = seeding.generator(seed, seeding.SHUFFLE, epoch)
-            self.order[k] = torch.randperm(self.samples, generator=generator)
-            if self.augment:
-                generator = seeding.generator(seed, seeding.AUGMENT, epoch)
-                shift = torch.randint(0, 2 * PADDING + 1, (self.samples, 2), generator=generator)
-                mirror = torch.randint(0, 2, (self.samples, 1), generator=generator)
-                self.views[k] = torch.cat([shift, mirror], dim=1)
-        self.epoch = epoch
-
-    def indices(self, step: int | Tensor) -> tuple[Tensor, Tensor]:
-        """The samples of minibatch number ``step``, shape ``(runs, size)``, and their places in
-        the epoch ``(size,)``.
-
-        A ``step`` on the device is one of the epoch that was begun last.
-        """
-        if isinstance(step, int):
-            self.begin(step // self.per_epoch)
-        where = torch.arange(self.size, device=self.device) + step % self.per_epoch * self.size
-        return self.order[:, where], where
-
-    def view(self, images: Tensor, where: Tensor) -> Tensor:
-        """Images ``(runs, size, channels, height, width)`` shifted by up to PADDING pixels, with 0
-        from outside, and mirrored or not."""
-        if not self.augment:
-            return images
-        down, right, mirror = self.views[:, where].unbind(-1)
-        runs, size, channels, height, width = images.shape
-        padded = torch.nn.functional.pad(images, (PADDING,) * 4)
-        columns = torch.arange(width, device=images.device)
-        columns = torch.where(mirror[..., None] == 1, columns.flip(0), columns)
-        rows = torch.arange(height, device=images.device) + down[..., None]
-        columns = columns + right[..., None]
-        rows = rows[:, :, None, :, None].expand(runs, size, channels, height, padded.shape[-1])
-        columns = columns[:, :, None, None, :].expand(runs, size, channels, height, width)
-        return padded.gather(3, rows).gather(4, columns)
 
 
 class SGD:
