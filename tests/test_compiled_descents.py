@@ -42,7 +42,7 @@ class Points(DatasetConfig):
         return Dataset(points[0], labels, points[1], labels, self.classes)
 
 
-# Inputs (0: the spirals), classes, settings; of three runs the first has neither momentum nor decay.
+# Inputs (0: spirals), classes, settings; of three runs the first has neither momentum nor decay.
 CASES: dict[str, tuple[int, int, dict[str, Any]]] = {
     "one input, momentum and decay": (1, 3, {"momentum": 0.9, "weight_decay": 0.01}),
     "many inputs and classes, Nesterov, minibatches": (
