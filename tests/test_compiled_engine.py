@@ -109,7 +109,7 @@ def _exponential() -> Any:
             data, samples = vectors.plain(arguments, args[0])
 
             def body(offset: Any, carried: list[Any]) -> list[Any]:
-                vectors.store(vectors.exp(vectors.load(data, offset)), data, offset)
+                vectors.store(vectors.exp(vectors.load(data, offset))[0], data, offset)
                 return carried
 
             vectors.over_samples(samples, [], body)

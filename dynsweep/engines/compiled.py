@@ -103,7 +103,7 @@ class CompiledSession(Session):
             (logits, self.dtype),
             ((self.shape.inputs + 1) * logits, self.dtype),
             (units * padded // lanes, torch.int16 if lanes > 8 else torch.int8),
-            (self.shape.heads, self.dtype),
+            (UNITS * (self.shape.features * self.shape.heads + UNITS), self.dtype),
             (self.shape.inputs * some, self.dtype),
             (some, integers),
         ]

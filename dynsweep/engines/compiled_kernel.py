@@ -140,10 +140,10 @@ def kernels(shape: Shape, sources: int = SOURCES) -> tuple[Any, Any]:
                     bias2[c] -= rate * slope
             for block in range(blocks):
                 if moves:
-                    rest = (mine, block, samples, q, active, rate, one, speeds, momentum, decay)
-                    backward(code, rest)
+                    rest = (speeds, momentum, decay)
+                    backward(code, (mine, block, samples, q, active, totals, rate, one, *rest))
                 else:
-                    backward(code, (mine, block, samples, q, active, rate, one))
+                    backward(code, (mine, block, samples, q, active, totals, rate, one))
         return sources
 
     def measure(run, count, weights, b2, data, scratch):  # type: ignore[no-untyped-def]

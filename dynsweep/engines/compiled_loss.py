@@ -1,5 +1,6 @@
 """The gradient of the loss with respect to the logits, sample by sample."""
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -10,7 +11,11 @@ from dynsweep.engines.compiled_vectors import UNITS, Vectors, integer
 
 
 def slopes(
-    vec: Vectors, shape: Shape, logits: list[Any], label: Any, weights: list[Any], share: Any
+    vec: Vectors,
+    shape: Shape,
+    logits: list[Any],
+    weights: list[Any],
+    sample: Callable[[], tuple[Any, Any]],
 ) -> list[Any]:
     """e_c = dF/dlogit_c of a vector of samples, for the heads.
 
@@ -19,25 +24,27 @@ def slopes(
 
     Args:
         logits: of the heads, biases included.
-        label: of each sample, integers.
         weights: G of each class.
-        share: 1 / P, and 0 for padding.
+        sample: loads labels, integers, and shares 1 / P, 0 of padding: after the exponentials,
+            which take all registers.
     """
-    b, classes = vec.builder, shape.classes
+    b, classes, powers = vec.builder, shape.classes, []
+    none = vec.constant(0.0)
+    if not shape.squared:
+        logits = [*logits, none]
+        most = reduce(vec.larger, logits)
+        powers = vec.exp(*[b.fsub(logit, most) for logit in logits])
+    label, share = sample()
     belongs = [b.icmp_signed("==", label, vec.constant(c, vec.ints)) for c in range(classes - 1)]
     weight = weights[-1]
     for c, own in enumerate(belongs):
         weight = b.select(own, weights[c], weight)
     weight = b.fmul(weight, share)
-    none = vec.constant(0.0)
     if shape.squared:
         last = b.icmp_signed("==", label, vec.constant(classes - 1, vec.ints))
         weight = b.fmul(weight, vec.constant(2 / classes))
         targets = [b.select(own, vec.constant(1.0), none) for own in (*belongs, last)]
         return [b.fmul(weight, b.fsub(f, y)) for f, y in zip(logits, targets, strict=True)]
-    logits = [*logits, none]
-    most = reduce(vec.larger, logits)
-    powers = [vec.exp(b.fsub(logit, most)) for logit in logits]
     scale = b.fdiv(weight, reduce(b.fadd, powers))
     return [
         b.fsub(b.fmul(power, scale), b.select(own, weight, none))
@@ -64,12 +71,14 @@ def emit_gradient(vec: Vectors, shape: Shape, *values: Any) -> None:
     weights = [vec.element(class_weights, integer(c)) for c in range(shape.classes)]
 
     def body(offset: Any, carried: list[Any]) -> list[Any]:
-        label, share = vec.load(labels, offset, vec.ints), vec.load(shares, offset)
+        def sample() -> tuple[Any, Any]:
+            return vec.load(labels, offset, vec.ints), vec.load(shares, offset)
+
         logits = []
         for c, bias in enumerate(offsets):
             logits.append(b.fadd(vec.load(z, row(vec, c, samples, offset)), bias))
             vec.store(vec.constant(0.0), z, row(vec, c, samples, offset))
-        found = slopes(vec, shape, logits, label, weights, share)
+        found = slopes(vec, shape, logits, weights, sample)
         for i in range(shape.inputs + 1):
             one = vec.load(x, row(vec, i, samples, offset)) if i < shape.inputs else None
             for c, slope in enumerate(found):

@@ -33,7 +33,8 @@ BACKWARD = {32: (2, 12), 16: (1, 8)}
 def _bit(vec: Vectors, active: Any, block: Any, samples: Any, offset: Any, unit: int) -> Any:
     """Where a vector's worth of "h > 0" is kept."""
     b = vec.builder
-    start = b.sdiv(b.add(b.mul(block, samples), offset), integer(vec.lanes))
+    shift = integer(vec.lanes.bit_length() - 1)
+    start = b.lshr(b.add(b.mul(block, samples), offset), shift)
     return b.gep(active, [b.add(b.mul(start, integer(UNITS)), integer(unit))])
 
 
@@ -77,7 +78,7 @@ def _forward(
 
 def _backward(vec: Vectors, shape: Shape, *values: Any) -> None:
     """Sum ``q`` where each unit of a block is active, and take the step of its weights."""
-    weights, block, samples, q, active, lr, one, *rest = values
+    weights, block, samples, q, active, totals, lr, one, *rest = values
     b = vec.builder
     # Processors with separate pipes for additions and multiply-adds (Zen) use both if every
     # other sum is a multiply-add by a one that the compiler cannot see through.
@@ -109,15 +110,20 @@ def _backward(vec: Vectors, shape: Shape, *values: Any) -> None:
     total: list[Any] = []
     for part in range(passes):
         rows = range(part * count // passes, (part + 1) * count // passes)
-        ends = [
-            partial_sums(range(first, first + together), rows)
-            for first in range(0, UNITS, together)
-        ]
-        if together == 1:  # folded to the totals of a unit, which take few registers
-            each = zip(*map(vec.quads, ends), strict=True)
-            total += [quad for quads in each for quad in vec.transposed(quads)][: len(rows)]
+        groups = [range(first, first + together) for first in range(0, UNITS, together)]
+        if together == 1:
+            # A unit's totals go to memory: in registers there is no room for another's sums.
+            quads = 0
+            for unit, mine in enumerate(groups):
+                for k, quad in enumerate(vec.quads(partial_sums(mine, rows))):
+                    vec.store(quad, totals, integer((k * UNITS + unit) * UNITS))
+                    quads = k + 1
+            for k in range(quads):
+                homes = [integer((k * UNITS + unit) * UNITS) for unit in range(UNITS)]
+                total += vec.transposed([vec.load(totals, home, vec.quad) for home in homes])
+            total = total[: rows.stop]
         else:
-            pairs = zip(*[vec.fold(sums, 1) for sums in ends], strict=True)
+            pairs = zip(*[vec.fold(partial_sums(mine, rows), 1) for mine in groups], strict=True)
             total += vec.quads([sums for pair in pairs for sums in pair], 2)[: len(rows)]
     update(vec, shape, weights, block, total, vec.spread(b.fneg(lr), vec.quad), tuple(rest))
 

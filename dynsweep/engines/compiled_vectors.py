@@ -27,6 +27,7 @@ UNITS = 4  # hidden units of a block, the lanes of a row of weights
 MANTISSA = {32: 23, 64: 52}
 LN2 = {32: (0.693359375, -2.12194440e-4), 64: (6.93145751953125e-1, 1.42860682030941723212e-6)}
 TERMS, CUT = {32: 7, 64: 13}, {32: -69.0, 64: -600.0}
+AT_ONCE = 4  # exponentials
 INT = ir.IntType(64)
 
 
@@ -147,21 +148,29 @@ class Vectors:
     def larger(self, a: Any, b: Any) -> Any:
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
-    def exp(self, x: Any) -> Any:
-        """exp of x <= 0 to about one unit in the last place; nan stays nan."""
+    def exp(self, *xs: Any) -> list[Any]:
+        """exp of x <= 0 to about one unit in the last place; nan stays nan. Of a few at a time:
+        each constant of the polynomial then serves all, and needs no register of its own."""
+        if len(xs) > AT_ONCE:
+            return [*self.exp(*xs[:AT_ONCE]), *self.exp(*xs[AT_ONCE:])]
         b, terms, mantissa = self.builder, TERMS[self.bits], MANTISSA[self.bits]
         rounding, (high, low) = self.constant(1.5 * 2**mantissa), LN2[self.bits]
-        shifted = self.fma(x, self.constant(1 / math.log(2)), rounding)
-        n = b.fsub(rounding, shifted)  # minus the power of two
-        r = self.fma(n, self.constant(low), self.fma(n, self.constant(high), x))
-        value = self.constant(1 / math.factorial(terms))
+        shifted = [self.fma(x, self.constant(1 / math.log(2)), rounding) for x in xs]
+        n = [b.fsub(rounding, one) for one in shifted]  # minus the power of two
+        rest = [self.fma(one, self.constant(high), x) for one, x in zip(n, xs, strict=True)]
+        rest = [self.fma(one, self.constant(low), r) for one, r in zip(n, rest, strict=True)]
+        values = [self.constant(1 / math.factorial(terms))] * len(xs)
         for k in reversed(range(terms)):
-            value = self.fma(value, r, self.constant(1 / math.factorial(k)))
-        power = b.shl(b.bitcast(shifted, self.ints), self.constant(mantissa, self.ints))
-        value = b.bitcast(b.add(b.bitcast(value, self.ints), power), self.vector)
-        small = b.fcmp_ordered("<", x, self.constant(CUT[self.bits]))
-        value = b.select(small, self.constant(0.0), value)
-        return b.select(b.fcmp_unordered("uno", x, x), x, value)
+            term = self.constant(1 / math.factorial(k))
+            values = [self.fma(value, r, term) for value, r in zip(values, rest, strict=True)]
+        results = []
+        for x, value, one in zip(xs, values, shifted, strict=True):
+            power = b.shl(b.bitcast(one, self.ints), self.constant(mantissa, self.ints))
+            whole = b.bitcast(b.add(b.bitcast(value, self.ints), power), self.vector)
+            small = b.fcmp_ordered("<", x, self.constant(CUT[self.bits]))
+            whole = b.select(small, self.constant(0.0), whole)
+            results.append(b.select(b.fcmp_unordered("uno", x, x), x, whole))
+        return results
 
     def fold(self, vectors: Sequence[Any], groups: int) -> list[Any]:
         """Half as many vectors, each of two: their ``groups`` of lanes, summed to half size.

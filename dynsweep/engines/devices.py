@@ -74,10 +74,7 @@ def available_memory(device: str) -> int:
     copies of files, at most what its cgroup and Slurm leave it."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    limits = [_field("/proc/meminfo", "MemAvailable:") * 1024]
-    limits = [*filter(None, limits)] or [
-        os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    ]
+    limits = [_field("/proc/meminfo", "MemAvailable:") * 1024 or _free_pages()]
     files = _field("/sys/fs/cgroup/memory.stat", "inactive_file")
     limits += [
         max(0, most - used + files) for most, used in _cgroup("memory.max", "memory.current")
@@ -106,6 +103,14 @@ def _field(path: str, name: str) -> int:
         return int(words[words.index(name) + 1])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _free_pages() -> int:
+    """Bytes that are free, where the system has no better figure; half of all on macOS, which
+    does not tell."""
+    known = "SC_AVPHYS_PAGES" in os.sysconf_names
+    pages = os.sysconf("SC_AVPHYS_PAGES") if known else os.sysconf("SC_PHYS_PAGES") // 2
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _variable(name: str) -> int:
