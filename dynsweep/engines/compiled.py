@@ -6,6 +6,7 @@ The compiled code (:mod:`dynsweep.engines.compiled_kernel`) is imported when tra
 choosing an engine stays quick.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -149,8 +150,10 @@ class CompiledEngine(Engine):
             return f"trains on the CPU, not on device={device}"
         if (other := unlisted(self.trains, run)) is not None:
             return other
-        if 3 * ((classes := load(run.dataset).classes) - 1) > LARGEST:
-            return f"takes at most {LARGEST // 3 + 1} classes, not {classes}"
+        data = load(run.dataset)
+        inputs, classes = math.prod(data.shape), data.classes
+        if (inputs + 1) * (classes - 1) > LARGEST:
+            return f"takes few inputs and classes, not {inputs} and {classes}"
         return None
 
     def memory(self, run: RunConfig) -> int:
