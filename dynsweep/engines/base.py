@@ -46,11 +46,13 @@ SIMPLE: Capabilities = {
             "model.width", "model.init", "model.bias",
             "dataset.classes", "dataset.samples_per_class", "dataset.validation_samples_per_class",
             "dataset.noise", "dataset.revolutions", "dataset.seed",
+            "dataset.content", "dataset.label", "dataset.inputs", "dataset.validation",
+            "dataset.standardize",
         ],
         ANY,
     ),
     "model.name": ["mlp"],
-    "dataset.name": ["spirals"],
+    "dataset.name": ["spirals", "table"],
     "precision": ["float32", "float64"],
 }  # fmt: skip
 
