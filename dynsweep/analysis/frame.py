@@ -49,9 +49,10 @@ def load_frame(
     whole numbers of which some are missing are ``Int64``. Data and models from outside have their
     own names in ``dataset`` and ``model``, and of which kind they are in ``KINDS``. Further
     columns: ``status``, the four metrics, ``seconds``, ``error``, ``engine``, ``device``,
-    ``hardware``, ``software``, ``number``, ``id`` (as written: files of weights and trajectories know the run by it),
-    ``overrides``, ``directory``, and the names of these ``FILES`` or None. In ``numbers`` runs
-    have other numbers than those that they were recorded with, by identity.
+    ``hardware``, ``software``, ``number``, ``id`` (as written: files of weights and
+    trajectories know the run by it), ``overrides``, ``directory``, and the names of these
+    ``FILES`` or None. In ``numbers`` runs have other numbers than those that they were recorded
+    with, by identity.
     """
     columns: dict[str, list[object]] = {}
     counting: dict[str, int] = {}  # row of each run's record that counts

@@ -149,7 +149,7 @@ def _numbers(
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise ConfigError(setting, path, f"row {row + 1} has {what} in the column {name}")
-    return found
+    return found.astype(np.float64, copy=False)
 
 
 def _labels(setting: str, path: str, name: str, column: pd.Series) -> NDArray[Any]:

@@ -20,7 +20,8 @@ def main(folder: Path) -> None:
         table = data.data.assign(kind=[names[label] for label in data.target])
         table.to_csv(folder / f"{name}.csv", index=False)
         print(
-            f"{folder / name}.csv: {len(table):,} rows, {data.data.shape[1]} inputs, {len(names)} classes"
+            f"{folder / name}.csv: {len(table):,} rows, {data.data.shape[1]} inputs,",
+            f"{len(names)} classes",
         )
 
 
