@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dynsweep.config import SETTINGS, Setting
+from dynsweep.config.labels import listed
 from dynsweep.config.run import settings_of
 from dynsweep.metrics import COLUMNS as COLUMN_WORDS
 from dynsweep.store import METRICS
@@ -100,4 +101,4 @@ def unusual(runs: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]
 
 def _held(setting: Setting) -> object:
     """A default as tables have it: lists are text."""
-    return str(list(setting.default)) if isinstance(setting.default, tuple) else setting.default
+    return listed(setting.default) if isinstance(setting.default, tuple) else setting.default

@@ -15,6 +15,7 @@ from dynsweep.analysis.columns import (
     kinds,
     setting_columns,
 )
+from dynsweep.config.labels import listed
 from dynsweep.config.run import settings_of
 from dynsweep.errors import AnalysisError
 from dynsweep.store import METRICS, SweepPaths, read, supersedes
@@ -66,7 +67,9 @@ def load_frame(
             config = entry.pop("config")
             for name, value in config.items():
                 if name.partition(".")[0] in DECIDING:
-                    entry[COLUMNS.get(name, name)] = str(value) if type(value) is list else value
+                    entry[COLUMNS.get(name, name)] = (
+                        listed(value) if type(value) is list else value
+                    )
             for group, kind in zip(("dataset", "model"), KINDS, strict=True):
                 # What somebody brought goes by its own name.
                 if title := config.get(f"{group}.title"):
