@@ -42,9 +42,13 @@ def text() -> str:
         for group, kinds in (("dataset", DATASETS), ("model", MODELS))
         for name, kind in kinds.items()
         for setting in declared(kind, f"{group}.").values()
-        if not setting.name.endswith(".name")
+        if not setting.name.endswith(".name") and not setting.follows
     ]
-    rows += [row(one) for name, one in SETTINGS.items() if name.split(".")[0] not in GROUPS]
+    rows += [
+        row(one)
+        for name, one in SETTINGS.items()
+        if name.split(".")[0] not in GROUPS and not one.follows
+    ]
     return HEAD + "".join(rows)
 
 

@@ -1,11 +1,15 @@
 """dynsweep: hyperparameter sweeps of dynamical loss functions, many runs in one batch.
 
-In a notebook, :func:`load` reads what sweeps recorded and :func:`phase_diagram` draws it;
-:func:`load_weights`, :func:`load_snapshots` and :func:`load_trajectory` read more of a run.
+In a notebook, :func:`sweep` trains a grid and :func:`train` one run; :func:`load` reads what
+sweeps recorded and :func:`phase_diagram` draws it; :func:`load_weights`, :func:`load_snapshots`
+and :func:`load_trajectory` read more of a run.
 """
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dynsweep.errors import ConfigError, DynsweepError
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
         load_weights,
         phase_diagram,
     )
+    from dynsweep.interactive import sweep, train
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,6 +34,8 @@ __all__ = [
     "load_trajectory",
     "load_weights",
     "phase_diagram",
+    "sweep",
+    "train",
 ]
 
 
@@ -36,9 +43,24 @@ def __getattr__(name: str) -> Any:
     """The functions for notebooks, imported when asked for: pandas takes half a second."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dynsweep import api
+    home = "interactive" if name in ("sweep", "train") else "api"
+    return getattr(import_module(f"dynsweep.{home}"), name)
 
-    return getattr(api, name)
+
+class _Package(ModuleType):
+    """``dynsweep.sweep`` is the function, also when a module of the folder ``sweep`` was imported,
+    which then would take its place."""
+
+    @property
+    def sweep(self) -> Any:
+        return __getattr__("sweep")
+
+    @sweep.setter
+    def sweep(self, folder: ModuleType) -> None:
+        pass
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -4,21 +4,64 @@ Source: Ruiz-Garcia, Zhang, Schoenholz, Liu, "Tilting the playing field: Dynamic
 functions for machine learning", ICML 2021, section 2.
 """
 
+from __future__ import annotations
+
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dynsweep.lazy import Tensor, np, torch
+from dynsweep.models import seeding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Array = Any  # a NumPy array or a PyTorch tensor
 
 
 def triangle(x: Array) -> Array:
-    """Linear, up to half the cycle and back down."""
+    """1 - |2 x - 1|: linear, up to half the cycle and back down, as in the paper."""
     return 1 - abs(2 * x - 1)
 
 
-# How g rises above 1 within a cycle: from x = s / T, 0 to 1, to 0 at its ends and at most 1.
-SHAPES: dict[str, Callable[[Array], Array]] = {"triangle": triangle}
+def sine(x: Array) -> Array:
+    """(1 - cos(2 pi x)) / 2: the same, without corners."""
+    return (1 - _of(x).cos(2 * math.pi * x)) / 2
+
+
+def square(x: Array) -> Array:
+    """1 for 1/4 <= x < 3/4, else 0: all at once, for the middle half of the cycle."""
+    return _of(x).where((x >= 0.25) & (x < 0.75), 1.0, 0.0)
+
+
+def sawtooth(x: Array) -> Array:
+    """x: linear over the whole cycle, and then down at once."""
+    return x
+
+
+# How g rises above 1 within a cycle: from x = s / T, 0 to 1, to values from 0 to 1. The mean of
+# each over a cycle is 1/2: they differ in shape alone.
+SHAPES: dict[str, Callable[[Array], Array]] = {
+    "triangle": triangle,
+    "sine": sine,
+    "square": square,
+    "sawtooth": sawtooth,
+}
+# What cycle k emphasises: class k mod C; a class drawn anew; all classes but k mod C.
+ORDERS = ("cyclic", "random", "all_but_one")
+
+
+def _of(x: Array) -> Any:
+    """The library that an array is of."""
+    return torch if isinstance(x, torch.Tensor) else np
+
+
+def drawn_classes(seed: int, cycles: int, classes: int) -> NDArray[np.int64]:
+    """The classes that ``order=random`` emphasises in a run with this seed, shape ``(cycles,)``.
+
+    Independent and uniform: the same class may come twice. Longer trainings begin alike.
+    """
+    return np.random.default_rng([seed, seeding.ORDER]).integers(classes, size=cycles)
 
 
 def class_weights(
@@ -32,12 +75,17 @@ def class_weights(
     static_end: float = 0.0,
     counting: str = "paper",
     shape: str = "triangle",
+    order: str = "cyclic",
+    drawn: tuple[Array, Array] | None = None,
 ) -> Array:
     """The weights G_i(t) of the loss.
 
     Cycle k = floor(t / T) emphasises class k mod C: with s = t - k T its g rises from 1 to the
     amplitude at s = T / 2 and falls back, g = 1 + (A - 1) shape(s / T); the other classes have
-    g = 1. The weights G_i = C g_i / sum_j g_j always sum to C.
+    g = 1. The weights G_i = C g_i / sum_j g_j always sum to C, and are all 1 at A = 1.
+
+    With the order ``random``, the class of cycle k is one that was drawn (:func:`drawn_classes`);
+    with ``all_but_one``, class k mod C has g = 1 and the others have that g.
 
     >>> weights = class_weights(np.arange(3.0), np.array(4.0), np.array(3.0), 3, steps=100)
     >>> weights.round(2).tolist()
@@ -55,11 +103,14 @@ def class_weights(
         counting: ``paper``, or ``notebook`` for the authors' notebook, whose counter wraps one
             step late: cycles of T + 1 steps, within which g is that of the paper.
         shape: a name in ``SHAPES``.
+        order: one of ``ORDERS``.
+        drawn: for ``random``, classes ``(seeds, cycles)``, and which row is each run's: int64, of
+            a shape that broadcasts with ``period``.
 
     Returns:
         Float64, of the shape that the arguments broadcast to, and ``(classes,)`` more.
     """
-    xp: Any = torch if isinstance(period, torch.Tensor) else np
+    xp = _of(period)
     cycle_steps = period if counting == "paper" else period + 1
     cycle = xp.floor(step / cycle_steps)  # exact for whole numbers below 2^52
     g = 1 + (amplitude - 1) * SHAPES[shape]((step - cycle * cycle_steps) / period)
@@ -67,10 +118,16 @@ def class_weights(
         g = xp.where(step >= steps - period, 1.0, g)
     if static_end:
         g = xp.where(step >= steps * (1 - static_end), 1.0, g)
-    total = g + (classes - 1)
-    emphasised, others = (classes * one / total for one in (g, xp.ones_like(g)))
-    which = cycle - classes * xp.floor(cycle / classes)
-    return xp.stack([xp.where(which == c, emphasised, others) for c in range(classes)], -1)
+    ones = xp.ones_like(g)
+    alone, others = (ones, g) if order == "all_but_one" else (g, ones)  # of one class, of the rest
+    total = alone + (classes - 1) * others
+    alone, others = classes * alone / total, classes * others / total
+    if order == "random":
+        assert drawn is not None
+        which = drawn[0][drawn[1], xp.asarray(cycle, dtype=xp.int64)]
+    else:
+        which = cycle - classes * xp.floor(cycle / classes)
+    return xp.stack([xp.where(which == c, alone, others) for c in range(classes)], -1)
 
 
 def sample_losses(logits: Tensor, labels: Tensor, name: str = "cross_entropy") -> Tensor:

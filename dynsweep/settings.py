@@ -11,7 +11,7 @@ one that nobody thought about makes separate batches, never wrong numbers.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from dynsweep.errors import ConfigError, no_such
@@ -37,6 +37,7 @@ class Setting:
         identity: whether it decides the result; else only where and how that is computed.
         batched: whether runs of one batch may differ in it: engines then take an array.
         dynamical: whether it means nothing at amplitude 1.
+        follows: whether it follows from files or code that others name: nobody types it.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Setting:
     identity: bool = True
     batched: bool = False
     dynamical: bool = False
+    follows: bool = False
 
     @property
     def column(self) -> str:
@@ -83,7 +85,8 @@ class Setting:
             return f"must be a finite number above {self.above}"
         if self.least > -math.inf:
             return f"must be a finite number, at least {self.least}"
-        return "must be a finite number" if isinstance(self.default, float) else ""
+        number = isinstance(self.default, float) and str not in get_args(self.kind)
+        return "must be a finite number" if number else ""
 
     @cached_property
     def _limited(self) -> bool:
@@ -110,6 +113,9 @@ def setting(
     """
     facts |= {"help": help, "choices": tuple(choices), "identity": not place}
     return field(default=default, metadata={_KEY: facts})
+
+
+follows = partial(setting, follows=True)
 
 
 @cache

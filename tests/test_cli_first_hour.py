@@ -37,6 +37,7 @@ from dynsweep.launchers.multirun import write_multirun
 from dynsweep.store import read
 from dynsweep.store.foreign import ForeignFile, refuse_foreign
 from dynsweep.store.owners import owner
+from dynsweep.sweep import claims as claiming
 from dynsweep.sweep.claims import Claims
 from dynsweep.sweep.leftovers import remove_leftovers
 from dynsweep.sweep.task import Task
@@ -347,7 +348,7 @@ def test_status_knows_who_is_at_work_and_when_it_ends(
     assert runs is not None
     first, second, *_ = [run.settings.identity() for run in runs]
     claims = Claims(directory)
-    monkeypatch.setattr("dynsweep.sweep.claims.BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(claiming, "BEAT_SECONDS", 0.01)
     with claims.claim(lambda others: ([0], [first, second])):
         claims.done = 0.5
         claims._content["since"] -= 60

@@ -77,7 +77,7 @@ def test_an_example_works(name: str, copied: Path) -> None:
         "dataset": lambda: set(table["dataset"]) == {"moons"} and table["dataset.noise"].nunique(),
         "model": lambda: set(table["model"]) == {"deep"} and set(table["engine"]) == {"reference"},
         "schedule": lambda: (
-            set(table["loss.shape"]) == {"triangle", "sawtooth"}
+            set(table["loss.shape"]) == {"triangle", "parabola"}
             and set(table["engine"]) == {"compiled"}
             and table["train_loss"].nunique() == 4
         ),

@@ -117,7 +117,7 @@ def test_decision_regions_are_those_of_the_weights(tmp_path: Path) -> None:
     settings = decisions.recorded_settings(runs)[run["id"]]
     assert settings.model.width == 20
     weights = load_weights(tmp_path, run["weights"])[run["id"]]
-    side = decisions.half_side(settings.dataset.load().train_inputs)
+    side = decisions.window(settings.dataset.load().train_inputs)[1]
     line = np.linspace(-side, side, size)
     points = np.array([[x, y] for y in line[::-1] for x in line])
     expected = decisions.predictor(settings, weights)(points) + 1

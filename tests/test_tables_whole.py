@@ -68,6 +68,7 @@ def test_the_table_of_the_command_holds_every_setting(real: tuple[Path, str]) ->
     assert names[: len(CONTRACT)] == CONTRACT
     own = {one.column for one in SETTINGS.values() if one.identity}
     others = {"dataset.augment", "dataset.validation", "model.depth", "model.widen"}
+    others |= {f"dataset.{name}" for name in ("inputs", "label", "content", "standardize")}
     assert own - others <= set(names)
     assert table["dataset.noise"].eq(0.4).all()
     assert table["optimizer.momentum"].eq(0.5).all()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from test_plots import overlaps
 
+from dynsweep.data import Dataset
 from dynsweep.figures import style
 from dynsweep.figures.bouncing import bifurcation, threshold
 from dynsweep.figures.decision_regions import (
@@ -160,9 +161,8 @@ def test_the_threshold_over_learning_rate_and_width() -> None:
 def half_plane(angle: float, points: NDArray[np.float64], labels: NDArray[np.int64]) -> Picture:
     """A model that parts the plane along a line at ``angle`` degrees."""
     across = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
-    return snapshot(
-        int(angle), lambda inputs: (inputs @ across > 0).astype(np.int64), points, labels
-    )
+    data = Dataset(points, labels, points, labels, classes=2)
+    return snapshot(int(angle), lambda inputs: (inputs @ across > 0).astype(np.int64), data)
 
 
 def test_decision_regions_in_time() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from dynsweep.config import SETTINGS, Setting
+from dynsweep.config.labels import listed
 from dynsweep.config.run import settings_of
 from dynsweep.metrics import COLUMNS as COLUMN_WORDS
 from dynsweep.store import METRICS
@@ -19,7 +20,8 @@ LAST = ("engine", "device", "error", "number", "id", "sweep")
 COLUMNS = {name: setting.column for name, setting in SETTINGS.items()}
 # Groups that hold settings which decide the result, and such settings of no group.
 DECIDING = {name.partition(".")[0] for name, setting in SETTINGS.items() if setting.identity}
-PLACE = {setting.column for setting in SETTINGS.values() if not setting.identity}
+KINDS = ("dataset.kind", "model.kind")  # see ``kinds``
+PLACE = {setting.column for setting in SETTINGS.values() if not setting.identity} | {*KINDS}
 # Settings that mean nothing at amplitude 1: the static loss holds at all their values.
 DYNAMICAL_SETTINGS = [setting.column for setting in SETTINGS.values() if setting.dynamical]
 
@@ -62,6 +64,17 @@ def result_columns(runs: pd.DataFrame) -> list[str]:
     return [name for name in names if name in runs]
 
 
+def kinds(table: pd.DataFrame) -> pd.DataFrame:
+    """What dataset and model each run or cell has, as on the command line: ``table``, where the
+    column ``dataset`` has that table's own name."""
+    return pd.DataFrame(
+        {
+            name: table[kind].fillna(table[name]) if kind in table else table[name]
+            for name, kind in zip(("dataset", "model"), KINDS, strict=True)
+        }
+    )
+
+
 def unusual(runs: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]:
     """Settings that differ from their defaults, with the one value that all runs or cells have.
 
@@ -72,10 +85,12 @@ def unusual(runs: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]
         return {}
     dynamical = runs[runs["amplitude"] != 1]
     found = {}
-    for setting in settings_of(*runs[["dataset", "model"]].iloc[0]).values():
+    for setting in settings_of(*kinds(runs).iloc[0]).values():
         name = setting.column
         rows = dynamical if setting.dynamical else runs
-        if not setting.identity or name not in runs or name in (*without, "dataset", "model"):
+        if not setting.identity or setting.follows or name not in runs:
+            continue
+        if name in (*without, "dataset", "model"):
             continue
         if rows[name].nunique(dropna=False) == 1:
             value = rows[name].iloc[0]
@@ -86,4 +101,4 @@ def unusual(runs: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]
 
 def _held(setting: Setting) -> object:
     """A default as tables have it: lists are text."""
-    return str(list(setting.default)) if isinstance(setting.default, tuple) else setting.default
+    return listed(setting.default) if isinstance(setting.default, tuple) else setting.default

@@ -9,28 +9,48 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dynsweep import data
-from dynsweep.analysis.columns import setting_columns
+from dynsweep.analysis.columns import kinds, setting_columns
 from dynsweep.analysis.select import matching, static_twin
 from dynsweep.config import DATASETS, RunConfig, SpiralsConfig, from_flat, labels
 from dynsweep.config.run import settings_of
 from dynsweep.errors import DynsweepError
 from dynsweep.store import FAILED, read
 
+Window = tuple[float, float, float, float]
 Predict = Callable[[NDArray[np.float64]], NDArray[np.int64]]
 
 MARGIN = 0.15  # of the data's extent, around it
 SLICE_BYTES = 16 * 2**20  # of what a model holds of the points it predicts at once; more is slower
 
 
-def half_side(points: NDArray[np.float64]) -> float:
-    """Half the side of the square that is shown, for training inputs ``(samples, 2)``."""
-    return float(np.abs(points).max()) * (1 + MARGIN)
+def window(points: NDArray[np.float64]) -> Window:
+    """What is shown of the plane for training inputs ``(samples, 2)``: left, right, bottom, top.
+
+    A square around the origin if the points fill it, as spirals and standardised inputs do.
+    """
+    half = float(np.abs(points).max()) * (1 + MARGIN)
+    low, high = points.min(axis=0), points.max(axis=0)
+    if (high - low >= half).all():
+        return -half, half, -half, half
+    margin = np.where(high > low, high - low, 1.0) * MARGIN / 2
+    (left, bottom), (right, top) = (low - margin).tolist(), (high + margin).tolist()
+    return left, right, bottom, top
+
+
+def plane(shown: Window, pixels: int) -> NDArray[np.float64]:
+    """The points of a picture, line by line from below, ``(pixels * pixels, 2)``."""
+    left, right, bottom, top = shown
+    x, y = np.linspace(left, right, pixels), np.linspace(bottom, top, pixels)
+    return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
 def drawable(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs with saved weights of a model of the plane."""
-    plane = [name for name, kind in DATASETS.items() if issubclass(kind, SpiralsConfig)]
-    return runs[runs["weights"].notna() & (runs["status"] != FAILED) & runs["dataset"].isin(plane)]
+    spirals = [name for name, kind in DATASETS.items() if issubclass(kind, SpiralsConfig)]
+    flat = kinds(runs)["dataset"].isin(spirals)
+    if "dataset.inputs_count" in runs:
+        flat |= runs["dataset.inputs_count"] == 2
+    return runs[runs["weights"].notna() & (runs["status"] != FAILED) & flat.astype(bool)]
 
 
 def typical_runs(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -6,7 +6,16 @@ from types import MappingProxyType, NoneType
 
 import pandas as pd
 
-from dynsweep.analysis.columns import COLUMNS, DECIDING, FIRST, OUTCOME, setting_columns
+from dynsweep.analysis.columns import (
+    COLUMNS,
+    DECIDING,
+    FIRST,
+    KINDS,
+    OUTCOME,
+    kinds,
+    setting_columns,
+)
+from dynsweep.config.labels import listed
 from dynsweep.config.run import settings_of
 from dynsweep.errors import AnalysisError
 from dynsweep.store import METRICS, SweepPaths, read, supersedes
@@ -38,11 +47,13 @@ def load_frame(
 
     Of several records of a run the one counts that the store's rule says. Settings that decide
     the result are columns, by their short names if they have one, else by their dotted ones;
-    whole numbers of which some are missing are ``Int64``. Further columns: ``status``, the four
-    metrics, ``seconds``, ``error``, ``engine``, ``device``, ``hardware``, ``software``,
-    ``number``, ``id`` (as written: files of weights and trajectories know the run by it),
-    ``overrides``, ``directory``, and the names of these ``FILES`` or None. In ``numbers`` runs
-    have other numbers than those that they were recorded with, by identity.
+    whole numbers of which some are missing are ``Int64``. Data and models from outside have their
+    own names in ``dataset`` and ``model``, and of which kind they are in ``KINDS``. Further
+    columns: ``status``, the four metrics, ``seconds``, ``error``, ``engine``, ``device``,
+    ``hardware``, ``software``, ``number``, ``id`` (as written: files of weights and
+    trajectories know the run by it), ``overrides``, ``directory``, and the names of these
+    ``FILES`` or None. In ``numbers`` runs have other numbers than those that they were recorded
+    with, by identity.
     """
     columns: dict[str, list[object]] = {}
     counting: dict[str, int] = {}  # row of each run's record that counts
@@ -53,9 +64,16 @@ def load_frame(
             row = counting.get(identity)
             if row is None or supersedes(entry["status"], str(columns["status"][row])):
                 counting[identity] = rows
-            for name, value in entry.pop("config").items():
+            config = entry.pop("config")
+            for name, value in config.items():
                 if name.partition(".")[0] in DECIDING:
-                    entry[COLUMNS.get(name, name)] = str(value) if type(value) is list else value
+                    entry[COLUMNS.get(name, name)] = (
+                        listed(value) if type(value) is list else value
+                    )
+            for group, kind in zip(("dataset", "model"), KINDS, strict=True):
+                # What somebody brought goes by its own name.
+                if title := config.get(f"{group}.title"):
+                    entry[kind], entry[group] = entry.get(group), title
             entry["number"] = numbers.get(identity, entry["number"])
             entry["overrides"] = " ".join(entry["overrides"])
             entry["directory"] = str(directory)
@@ -68,8 +86,8 @@ def load_frame(
         columns.setdefault(name, [])
     for column in columns.values():
         column.extend([None] * (rows - len(column)))
-    kinds = {name: set(map(type, columns[name])) for name in setting_columns(columns)}
-    whole = [name for name, types in kinds.items() if {NoneType} <= types <= {NoneType, int}]
+    found = {name: set(map(type, columns[name])) for name in setting_columns(columns)}
+    whole = [name for name, types in found.items() if {NoneType} <= types <= {NoneType, int}]
     types = {**dict.fromkeys(whole, "Int64"), **dict.fromkeys(METRICS, "float64")}
     table = pd.DataFrame(columns).astype(types).iloc[sorted(counting.values())]
     return _with_defaults(table).reset_index(drop=True)
@@ -78,7 +96,8 @@ def load_frame(
 def _with_defaults(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of older versions lack later settings: these have the defaults, as for the identity."""
     lacking = [name for name in setting_columns(runs) if runs[name].isna().any()]
-    for (dataset, model), part in runs.groupby(["dataset", "model"]):
+    of_kind = kinds(runs)
+    for (dataset, model), part in runs.groupby([of_kind["dataset"], of_kind["model"]]):
         for setting in settings_of(dataset, model).values():
             if setting.column in lacking and setting.default is not None:
                 held = runs[setting.column]

@@ -31,8 +31,7 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     moments = {f"{m}_{name}": (m, how) for m in METRICS for name, how in statistics.items()}
     table = groups.agg(**counts, **moments).astype(dict.fromkeys(counts, int))
     table = table.join(gains(runs, by)).reset_index()
-    constant = runs[[name for name in keys if name not in by]].head(1)
-    table = table.merge(constant, how="cross")
+    table = table.merge(runs[keys].drop_duplicates(by), on=by, how="left")
     return ordered(table[[*keys, *(name for name in table if name not in keys)]])
 
 

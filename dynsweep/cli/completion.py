@@ -9,7 +9,8 @@ from dynsweep.config import SETTINGS
 from dynsweep.config.launchers import LAUNCHING
 from dynsweep.config.schemas import GROUPS
 
-HIDDEN = {f"{group}.name" for group in GROUPS}  # typed as group=..., with what belongs to it
+# Typed as group=..., with what belongs to it; or not typed at all.
+HIDDEN = {f"{group}.name" for group in GROUPS} | {n for n, one in SETTINGS.items() if one.follows}
 
 
 @contextmanager

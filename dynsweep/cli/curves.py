@@ -16,7 +16,7 @@ from dynsweep.cli.aggregate import write_csv
 from dynsweep.config import RunConfig
 from dynsweep.config.labels import assignment
 from dynsweep.data import load
-from dynsweep.errors import AnalysisError
+from dynsweep.errors import AnalysisError, ConfigError
 from dynsweep.figures import style
 from dynsweep.figures.bouncing import bifurcation, threshold
 from dynsweep.figures.decision_regions import decision_strip, save_animation, snapshot
@@ -72,7 +72,7 @@ def draw(
         if run["id"] in settings:
             try:
                 files += _draw_decisions(run, settings[run["id"]], output, suffix, span)
-            except Damaged as error:
+            except (Damaged, ConfigError) as error:
                 notes.append(f"No decision regions of run {run['id']}: {error}.")
     table = onsets(runs, trajectories)
     if len(table) and (runs["lr"].nunique() > 1 or runs["width"].nunique() > 1):
@@ -118,7 +118,7 @@ def _draw_decisions(
     recorded = load_snapshots(run["directory"], run["snapshots"], run["id"])
     data = load(settings.dataset)
     snapshots = [
-        snapshot(step, predictor(settings, weights), data.train_inputs, data.train_labels)
+        snapshot(step, predictor(settings, weights), data)
         for step, weights in sorted(recorded.items())
         if span is None or span[0] <= step <= span[1]
     ]

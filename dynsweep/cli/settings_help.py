@@ -23,7 +23,7 @@ def settings_help(config: DictConfig) -> str:
     declarations = settings_of(flat.get("dataset.name"), flat.get("model.name"))
     lines = []
     for name, value in flat.items():
-        if name in HIDDEN or name not in declarations:
+        if name in HIDDEN or name not in declarations or declarations[name].follows:
             continue
         shown = f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         # A long name has its line to itself.

@@ -21,6 +21,7 @@ from dynsweep.data import DATASETS as DATASETS
 from dynsweep.data import CIFAR10Config as CIFAR10Config
 from dynsweep.data import DatasetConfig as DatasetConfig
 from dynsweep.data import SpiralsConfig as SpiralsConfig
+from dynsweep.data import TableConfig as TableConfig
 from dynsweep.models import MODELS as MODELS
 from dynsweep.models import MLPConfig as MLPConfig
 from dynsweep.models import ModelConfig as ModelConfig

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from dynsweep.errors import ConfigError
-from dynsweep.loss import SHAPES
+from dynsweep.loss import ORDERS, SHAPES
 from dynsweep.settings import setting
 
 place = partial(setting, place=True)
@@ -42,6 +42,12 @@ class LossConfig:
     )
     shape: str = setting(
         "triangle", "how the weight rises and falls within a cycle", choices=SHAPES, dynamical=True
+    )
+    order: str = setting(
+        "cyclic",
+        "what a cycle emphasises: each class in turn; a class drawn by the seed; all but one",
+        choices=ORDERS,
+        dynamical=True,
     )
     last_period_static: bool = setting(
         True, "equal weights over the last T, so that accuracy is not mid-swing", dynamical=True

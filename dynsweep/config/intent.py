@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dynsweep.config.run import Run
+from dynsweep.config.run import Run, RunConfig
 from dynsweep.errors import ConfigError
 from dynsweep.settings import replaced
 
@@ -28,7 +28,18 @@ def meant(run: Run, both: bool = False) -> Run:
             allowed = "must be 1 for loss=static; other amplitudes are those of loss=dynamical"
             raise ConfigError("loss.amplitude", settings.loss.amplitude, allowed)
         settings = replaced(settings, {"loss.amplitude": 1.0})
+    settings = resolved(settings)
     return run if settings is run.settings else Run(run.number, run.overrides, settings)
+
+
+def resolved(settings: RunConfig) -> RunConfig:
+    """With all that follows from files and code which the settings name."""
+    dataset = settings.dataset.resolved()
+    if dataset is settings.dataset:
+        return settings
+    new = replaced(settings, {})
+    new.dataset = dataset
+    return new
 
 
 def meant_all(runs: Sequence[Run]) -> list[Run]:

@@ -1,5 +1,6 @@
 """How settings, numbers and durations are written for people."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from dynsweep.config.run import SETTINGS, settings_of
@@ -43,6 +44,11 @@ def number(value: Any) -> str:
     if value == round(value) and abs(value) < 1e9:
         return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def listed(values: Iterable[Any]) -> str:
+    """A list as a setting's value in tables: ``[0.5, 0.75]``, ``[height, weight]``."""
+    return f"[{', '.join(map(str, values))}]"
 
 
 def seeds_text(counts: Any) -> str:

@@ -152,7 +152,7 @@ def distinguishing(flat: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[st
             continue
         default = defaults[name]
         if default is not _PLACE and value != default:
-            exact = isinstance(default, float) and value is not None
+            exact = isinstance(default, float) and isinstance(value, int)
             kept[name] = float(value) if exact else value
     return kept
 

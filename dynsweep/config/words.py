@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from dynsweep.config.launchers import LAUNCHING
-from dynsweep.config.run import SETTINGS
+from dynsweep.config.run import SETTINGS, settings_of
+from dynsweep.data import DATASETS
 from dynsweep.errors import ConfigError, no_such
+from dynsweep.models import MODELS
 
 POWER = re.compile(r"(?<![\w.])[+-]?\d+\.?\d*[eE][+-]?\d+(?![\w.])")
 MOST_DIGITS = 18  # of a whole number
@@ -55,12 +57,24 @@ def unknown(name: str, known: Sequence[str] = ()) -> str:
     'no such setting; did you mean optimizer.lr?'
     """
     place, _, last = name.rpartition(".")
+    if owners := _owners(name):
+        return f"a setting of {' and '.join(owners)} alone"
     if last not in _CALLED and difflib.get_close_matches(last, known, n=1):
         return no_such(last, known, f" in {place}" if place else "")
     for word in (last, *difflib.get_close_matches(last, _CALLED, n=1)):
         if word in _CALLED:
             return f"no such setting; did you mean {' or '.join(_CALLED[word])}?"
     return no_such(last, known, f" in {place}" if place else "")
+
+
+def _owners(name: str) -> list[str]:
+    """Of which choices of dataset or model it is a setting."""
+    return [
+        f"{group}={kind}"
+        for group, kinds in (("dataset", DATASETS), ("model", MODELS))
+        for kind in kinds
+        if name in settings_of(**{"dataset": None, "model": None, group: kind})
+    ]
 
 
 def _called() -> dict[str, list[str]]:

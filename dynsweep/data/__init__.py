@@ -5,12 +5,22 @@ from functools import lru_cache
 from dynsweep.data.base import Dataset, DatasetConfig
 from dynsweep.data.cifar10 import CIFAR10Config
 from dynsweep.data.spirals import SpiralsConfig
+from dynsweep.data.table import TableConfig
 
-__all__ = ["DATASETS", "CIFAR10Config", "Dataset", "DatasetConfig", "SpiralsConfig", "load"]
+__all__ = [
+    "DATASETS",
+    "CIFAR10Config",
+    "Dataset",
+    "DatasetConfig",
+    "SpiralsConfig",
+    "TableConfig",
+    "load",
+]
 
 DATASETS: dict[str, type[DatasetConfig]] = {
     "spirals": SpiralsConfig,
     "cifar10": CIFAR10Config,
+    "table": TableConfig,
 }
 
 

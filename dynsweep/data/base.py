@@ -18,7 +18,8 @@ class Dataset:
 
     Inputs have the shape ``(samples, ...)``, labels ``(samples,)`` in int64. Points are float64.
     Images are uint8, ``(samples, channels, height, width)``, for which ``mean`` and ``std`` are
-    each channel's over the training set.
+    each channel's over the training set. ``names`` are those of the classes, and ``axes`` those of
+    the inputs, where they have some.
     """
 
     train_inputs: NDArray[Any]
@@ -28,6 +29,8 @@ class Dataset:
     classes: int
     mean: NDArray[np.float64] | None = None
     std: NDArray[np.float64] | None = None
+    names: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,6 +43,14 @@ class DatasetConfig:
     """Settings of a dataset; the concrete ones are listed in :data:`dynsweep.data.DATASETS`."""
 
     name: str = setting("???", "the data", short="dataset")
+
+    def resolved(self) -> DatasetConfig:
+        """With the settings that follow from files or code which others of them name.
+
+        Raises:
+            ConfigError: these are not there, or not what they should be.
+        """
+        return self
 
     def memory(self) -> int:
         """Bytes that loading it takes, about; 0 where that is nothing to speak of."""

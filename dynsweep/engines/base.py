@@ -31,8 +31,8 @@ EVERYTHING: Capabilities = {"*": ANY}
 # What only decides the tables of class weights and learning rates is the same to every engine.
 TABLES: Capabilities = dict.fromkeys(
     [
-        "loss.period", "loss.amplitude", "loss.shape", "loss.last_period_static",
-        "loss.static_end", "loss.counting", "optimizer.lr", "optimizer.schedule.*",
+        "loss.period", "loss.amplitude", "loss.shape", "loss.order", "loss.counting",
+        "loss.last_period_static", "loss.static_end", "optimizer.lr", "optimizer.schedule.*",
         "steps", "epochs", "seed",
     ],
     ANY,
@@ -46,11 +46,13 @@ SIMPLE: Capabilities = {
             "model.width", "model.init", "model.bias",
             "dataset.classes", "dataset.samples_per_class", "dataset.validation_samples_per_class",
             "dataset.noise", "dataset.revolutions", "dataset.seed",
+            "dataset.content", "dataset.label", "dataset.inputs", "dataset.validation",
+            "dataset.standardize",
         ],
         ANY,
     ),
     "model.name": ["mlp"],
-    "dataset.name": ["spirals"],
+    "dataset.name": ["spirals", "table"],
     "precision": ["float32", "float64"],
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ The compiled code (:mod:`dynsweep.engines.compiled_kernel`) is imported when tra
 choosing an engine stays quick.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -204,11 +205,10 @@ class CompiledEngine(Engine):
         if (other := unlisted(self.trains, run)) is not None:
             return other
         data = load(run.dataset)
-        if (data.shape[0] + 1) * data.classes > LARGEST:
-            return (
-                f"takes at most {LARGEST} for (inputs + 1) * classes, not {data.shape[0]} inputs "
-            )
-            f"and {data.classes} classes"
+        inputs, classes = math.prod(data.shape), data.classes
+        if (inputs + 1) * classes > LARGEST:
+            allowed = f"takes (inputs + 1) * classes up to {LARGEST}"
+            return f"{allowed}, not {inputs} inputs and {classes} classes"
         return None
 
     def memory(self, run: RunConfig) -> int:

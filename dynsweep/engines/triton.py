@@ -5,6 +5,7 @@ The first run of a geometry waits 5 to 15 s for the compiler; Triton caches.
 
 import importlib.metadata
 import importlib.util
+import math
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -163,7 +164,8 @@ class TritonEngine(Engine):
             return "needs device=cuda"
         if (other := triton_missing() or unlisted(self.trains, run)) is not None:
             return other
-        shape = (2, load(run.dataset).classes, run.precision)
+        data = load(run.dataset)
+        shape = (math.prod(data.shape), data.classes, run.precision)
         if geometry(run.model.width, *shape) is None:
             most = 32 * MOST_WARPS * max(0, most_units(*shape))
             return f"holds at most {most} hidden units of {shape[1]} classes in {shape[2]}"

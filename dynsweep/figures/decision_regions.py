@@ -10,16 +10,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from dynsweep.analysis import decisions
 from dynsweep.analysis.columns import varying
-from dynsweep.analysis.decisions import Predict, half_side
+from dynsweep.analysis.decisions import Predict, Window, plane, window
 from dynsweep.analysis.select import best_cell, matching
 from dynsweep.analysis.statistics import cells
 from dynsweep.config.labels import number
-from dynsweep.data import load
+from dynsweep.data import Dataset, load
+from dynsweep.errors import DynsweepError
 from dynsweep.figures import layout, style
 from dynsweep.figures.tables import SweepTables
 from dynsweep.store import Damaged, load_weights
@@ -40,18 +42,24 @@ class Picture:
         predict: class of each point, ``(points, 2) -> (points,)``; -1 where there is none.
         points: training inputs ``(samples, 2)``.
         labels: their classes ``(samples,)``.
+        names: of the classes, if they have some.
+        axes: what the two inputs are.
     """
 
     title: str
     predict: Predict
     points: NDArray[np.float64]
     labels: NDArray[np.int64]
+    names: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ("$x_1$", "$x_2$")
 
-    def predicted(self, extent: float) -> NDArray[np.int64]:
-        """Class at every pixel of the square from -extent to extent, ``(PIXELS, PIXELS)``."""
-        ticks = np.linspace(-extent, extent, PIXELS)
-        plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
-        return self.predict(plane).reshape(PIXELS, PIXELS)
+    def predicted(self, shown: Window) -> NDArray[np.int64]:
+        """Class at every pixel of the window, ``(PIXELS, PIXELS)``."""
+        return self.predict(plane(shown, PIXELS)).reshape(PIXELS, PIXELS)
+
+    def name(self, index: int) -> str:
+        """Of a class."""
+        return self.names[index] if self.names else f"class {index}"
 
 
 @style.styled
@@ -70,31 +78,32 @@ def decision_regions(
     # Titles with settings and accuracies are too long for four in a row.
     columns = columns or min(3, layout.COLUMNS[len(pictures)])
     titles = [picture.title for picture in pictures]
-    figure, axes = layout.panels(titles, "$x_1$", "$x_2$", columns=columns, figure=figure)
-    extent = max(half_side(picture.points) for picture in pictures)
+    figure, axes = layout.panels(titles, *pictures[0].axes, columns=columns, figure=figure)
+    left, right, bottom, top = zip(*[window(picture.points) for picture in pictures], strict=True)
+    shown = min(left), max(right), min(bottom), max(top)
     for ax, picture in zip(axes, pictures, strict=True):
-        region_panel(picture, extent=extent, ax=ax)
+        region_panel(picture, shown=shown, ax=ax)
     layout.legend(figure)
     style.title(figure, title, facts)
     return figure
 
 
 @style.styled
-def region_panel(picture: Picture, *, extent: float | None = None, ax: Axes | None = None) -> Axes:
+def region_panel(picture: Picture, *, shown: Window | None = None, ax: Axes | None = None) -> Axes:
     """Draw the predicted classes of the plane as an image, and the training points.
 
-    The title is left to the caller. ``extent`` is half the side of the square that is shown, by
-    default that of the points.
+    The title is left to the caller. What is ``shown`` is by default what the points fill.
     """
     ax = ax if ax is not None else Figure().subplots()
-    extent = extent or half_side(picture.points)
+    shown = shown or window(picture.points)
     classes = int(picture.labels.max()) + 1
     looks = [style.look(index) for index in range(classes)]
     # Points in full colour on the paler colour of their region.
     pale = [tuple(0.45 * np.array(to_rgb(colour)) + 0.55) for colour, _, _ in looks]
-    side = (-extent, extent)
+    square = shown[1] - shown[0] == shown[3] - shown[2]
     ax.imshow(
-        picture.predicted(extent), origin="lower", extent=(*side, *side), interpolation="nearest",
+        picture.predicted(shown), origin="lower", extent=shown, interpolation="nearest",
+        aspect="equal" if square else "auto",
         cmap=ListedColormap(pale).with_extremes(under="white"),
         norm=BoundaryNorm(np.arange(classes + 1) - 0.5, classes),
     )  # fmt: skip
@@ -103,19 +112,25 @@ def region_panel(picture: Picture, *, extent: float | None = None, ax: Axes | No
         ax.scatter(
             x, y, s=3.5 * layout.inches(ax)[0], color=colour, marker=marker,
             edgecolor=style.INK, linewidth=0.35,
-            label=f"class {index}" if index < MOST_NAMED else "_",
+            label=picture.name(index) if index < MOST_NAMED else "_",
         )  # fmt: skip
     ax.grid(visible=False)
-    ax.set(xlim=side, ylim=side, xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    ax.set(xlim=shown[:2], ylim=shown[2:])
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     return ax
 
 
-def snapshot(
-    step: int, predict: Predict, points: NDArray[np.float64], labels: NDArray[np.int64]
-) -> Picture:
+def picture(title: str, predict: Predict, data: Dataset) -> Picture:
+    """Of a model and its training data."""
+    axes = data.axes or ("$x_1$", "$x_2$")
+    return Picture(title, predict, data.train_inputs, data.train_labels, data.names, axes)
+
+
+def snapshot(step: int, predict: Predict, data: Dataset) -> Picture:
     """The model after ``step`` steps, its step and accuracy as the title; see :class:`Picture`."""
-    accuracy = float((predict(points) == labels).mean())
-    return Picture(f"t = {number(step)}\naccuracy {accuracy:.2f}", predict, points, labels)
+    accuracy = float((predict(data.train_inputs) == data.train_labels).mean())
+    return picture(f"t = {number(step)}\naccuracy {accuracy:.2f}", predict, data)
 
 
 def decision_strip(snapshots: Sequence[Picture], facts: str = "") -> Figure:
@@ -133,7 +148,7 @@ def save_animation(
     (ax,) = figure.axes
     frames = []
     for picture in snapshots:
-        ax.images[0].set_data(picture.predicted(half_side(picture.points)))
+        ax.images[0].set_data(picture.predicted(window(picture.points)))
         ax.set_title(picture.title)
         figure.savefig(buffer := io.BytesIO(), format="png", dpi=GIF_DPI)
         frames.append(Image.open(buffer).convert("RGB"))
@@ -161,10 +176,13 @@ def regions_of_sweep(tables: SweepTables) -> Figure | None:
         if weights is None or run["id"] not in settings:
             tables.note(f"No decision regions of run {run['id']}: its record does not fit.")
             continue
-        data = load(settings[run["id"]].dataset)
-        predict = decisions.predictor(settings[run["id"]], weights)
-        title = decisions.title(run, varying(runs))
-        pictures.append(Picture(title, predict, data.train_inputs, data.train_labels))
+        try:
+            data = load(settings[run["id"]].dataset)
+            predict = decisions.predictor(settings[run["id"]], weights)
+        except DynsweepError as error:  # of data or code that was somewhere else then
+            tables.note(f"No decision regions of run {run['id']}: {error}.")
+            continue
+        pictures.append(picture(decisions.title(run, varying(runs)), predict, data))
     if not pictures:
         return None
     common = ", ".join(layout.shared(cells(runs), ("period", "amplitude")))

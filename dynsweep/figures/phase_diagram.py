@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, mean_column
+from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, kinds, mean_column
 from dynsweep.config import DATASETS, labels
 from dynsweep.figures import layout, style
 from dynsweep.figures.panel import Panel
@@ -106,6 +106,16 @@ def _draw(
         panel.draw(metric, norm, cmap)
 
 
+def _chance(table: pd.DataFrame) -> float:
+    """The least accuracy by chance of a cell's dataset, NaN where none is known: of classes of
+    equal size 1 / C, of own data the share of the largest."""
+    of_kind = {name: 1 / getattr(kind, "classes", np.nan) for name, kind in DATASETS.items()}
+    known = kinds(table)["dataset"].map(of_kind)
+    if "dataset.classes" in table:
+        known = (1 / table["dataset.classes"].astype(float)).fillna(known)
+    return float(table.get("dataset.chance", known).fillna(known).min())
+
+
 def _colours(table: pd.DataFrame, metric: str) -> tuple[Normalize, str, str]:
     """How values become colours, which end of the bar has an arrow, and what a reader has to
     know of its ends."""
@@ -119,11 +129,7 @@ def _colours(table: pd.DataFrame, metric: str) -> tuple[Normalize, str, str]:
         if 0 < low < high / 10:
             return LogNorm(low, high), "neither", "(log scale)"
         return Normalize(low, high if high > low else low + 1), "neither", ""
-    # The most classes of a cell's dataset; NaN where it is not known.
-    of_dataset = {name: getattr(kind, "classes", np.nan) for name, kind in DATASETS.items()}
-    known = table["dataset"].map(of_dataset)
-    classes = float(table.get("dataset.classes", known).fillna(known).max())
-    bottom, chance = (0.0, "") if np.isnan(classes) else (1 / classes, "chance, ")
+    bottom, chance = (0.0, "") if np.isnan(least := _chance(table)) else (least, "chance, ")
     # From chance, so that figures compare; from the data where all would be one colour.
     above = values[values >= bottom]
     if len(above) and 1 - above.min() < 0.4 * (1 - bottom):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dynsweep.analysis import decisions
 from dynsweep.data import load
+from dynsweep.errors import DynsweepError
 from dynsweep.figures import style
 from dynsweep.store import METRICS, Damaged, load_trajectories, load_weights
 from dynsweep.store.damage import left_out
@@ -70,12 +71,13 @@ def _tiles(runs: pd.DataFrame) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         for row, run in batch["id"].items():
             if run not in weights or run not in settings:
                 continue
-            side = decisions.half_side(load(settings[run].dataset).train_inputs)
-            line = np.linspace(-side, side, TILE)
-            x, y = np.meshgrid(line, line[::-1])
-            points = np.stack([x.ravel(), y.ravel()], axis=1)
-            classes = decisions.predictor(settings[run], weights[run])(points)
-            yield int(str(row)), (classes.reshape(TILE, TILE) + 1).astype(np.uint8)
+            try:
+                shown = decisions.window(load(settings[run].dataset).train_inputs)
+                predict = decisions.predictor(settings[run], weights[run])
+            except DynsweepError:  # of data or code that was somewhere else then
+                continue
+            classes = predict(decisions.plane(shown, TILE)).reshape(TILE, TILE)[::-1]
+            yield int(str(row)), (classes + 1).astype(np.uint8)
 
 
 def trajectories(runs: pd.DataFrame) -> dict[int, dict[str, Any]]:

@@ -59,7 +59,7 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._bar: Bar | None = None
         self._lines = ExitStack()
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() or "ipykernel" in sys.modules:  # a notebook
             self._bar = Bar(
                 total=runs,
                 delay=1,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -70,6 +71,24 @@ class Signals:
             yield
         finally:
             self._raises = before
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """In this block of somebody's program Ctrl-C is understood as in :meth:`raising`; what was
+        to happen at one before holds again afterwards. Threads besides the main one get none."""
+        before = signal.getsignal(signal.SIGINT)
+        main = threading.current_thread() is threading.main_thread()
+        if not main or before is None:
+            yield
+            return
+        self.received = 0
+        signal.signal(signal.SIGINT, self._handle)
+        try:
+            with self.raising():
+                yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self.received = 0
 
     @contextmanager
     def patiently(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -11,12 +12,13 @@ from torch import Tensor
 from dynsweep.config import ScheduleConfig
 from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch
-from dynsweep.loss import class_weights
+from dynsweep.loss import class_weights, drawn_classes
 from dynsweep.training.probe import Probe
 
 TABLE = 2**24  # numbers of a table, at most: 64 MB in float32
 BLOCK = 2**14  # numbers that the CPU computes at a time: what stays in its caches
-LAW = ("last_period_static", "static_end", "counting", "shape")  # shared by all runs of a batch
+# Shared by all runs of a batch.
+LAW = ("last_period_static", "static_end", "counting", "shape", "order")
 ORDER = 10  # products with the Hessian in a measurement of the sharpness
 
 
@@ -59,6 +61,18 @@ class Schedule:
             torch.as_tensor(batch.array(f"loss.{name}")).to(self.device, torch.float64)[:, None]
             for name in ("period", "amplitude")
         )
+        self.drawn = self._drawn(batch) if self.run.loss.order == "random" else None
+
+    def _drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Drawn classes of every cycle, ``(seeds, cycles)``, and each run's row, ``(runs, 1)``.
+
+        A table for the whole training: how that is cut into chunks and batches changes nothing.
+        """
+        seeds, rows = np.unique(batch.array("seed"), return_inverse=True)
+        cycles = self.steps // int(self.period.min()) + 1
+        table = np.stack([drawn_classes(int(seed), cycles, self.classes) for seed in seeds])
+        kept = torch.as_tensor(table.astype(np.int16))
+        return kept.to(self.device), torch.as_tensor(rows).to(self.device)[:, None]
 
     @property
     def follows(self) -> bool:
@@ -81,16 +95,18 @@ class Schedule:
         """G_i(t) of ``steps`` steps from ``first``, shape ``(steps, runs, classes)``."""
         table = torch.empty(self.runs, steps, self.classes, dtype=self.dtype, device=self.device)
         times = torch.arange(first, first + steps, dtype=torch.float64, device=self.device)
-        arrays: list[Any] = [table, times, self.period, self.amplitude]
+        drawn = self.drawn or (self.period, self.period)  # of other orders, not looked at
+        arrays: list[Any] = [table, times, self.period, self.amplitude, *drawn]
         size = self.runs
         if self.device.type == "cpu":  # where NumPy is several times faster than PyTorch
             arrays, size = [tensor.numpy() for tensor in arrays], max(1, BLOCK // steps)
-        values, times, period, amplitude = arrays
+        values, times, period, amplitude, classes, rows = arrays
         law = {name: getattr(self.run.loss, name) for name in LAW}
         for start in range(0, self.runs, size):
             block = slice(start, start + size)
             numbers = period[block], amplitude[block], self.classes
-            values[block] = class_weights(times, *numbers, steps=self.steps, **law)
+            drawn = classes, rows[block]
+            values[block] = class_weights(times, *numbers, steps=self.steps, drawn=drawn, **law)
         return table.transpose(0, 1)
 
     def rates(self, first: int, steps: int) -> Tensor:
