@@ -45,6 +45,11 @@ class StorageError(DynsweepError):
         self.read_only = error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+class DeviceLost(DynsweepError):
+    """An error of the device after which this process can no longer use it; the text says which.
+    Of the runs it was training nothing is known."""
+
+
 class ConfigError(DynsweepError, ValueError):
     """A setting whose value is not allowed; its text is one line.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import make_dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from by_hand import evaluate_by_hand, train_by_hand
+from cuda_on_cpu import cuda_on_cpu
 from runs import make_run as run_from
 
 from dynsweep import settings
@@ -21,7 +22,6 @@ from dynsweep.engines import ENGINES, Engine, Session, _readers, choose, group
 from dynsweep.engines.base import unlisted
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
-from dynsweep.engines.graphed import STEPS, GraphedSession
 from dynsweep.engines.triton import TritonEngine, interpreted
 from dynsweep.metrics import COLUMNS
 from dynsweep.training import schedules
@@ -34,13 +34,6 @@ WIDTH, SAMPLES = 20, 9
 # Triton's interpreter takes tenths of a second a step.
 LONGEST = {"triton": 8}
 CAN_TRITON = importlib.util.find_spec("triton") is not None
-
-
-class Rehearsal(GraphedSession):
-    """What the graphs would replay, taken at once; runs anywhere."""
-
-    def capture(self) -> dict[int, Callable[[], None]]:
-        return {steps: partial(self.take, steps) for steps in (STEPS, 1)}
 
 
 make_run = partial(
@@ -64,7 +57,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    with torch_settings(make_run(), "cpu"):
+    with torch_settings(make_run(), "cpu"), cuda_on_cpu():
         yield
 
 
@@ -80,13 +73,9 @@ def several(engine: Engine, **changes: Any) -> Batch:
     return Batch(tuple(make_run(**{"steps": steps, **one, **changes}) for one in different))
 
 
-def begin(engine: Engine, batch: Batch) -> Session:
-    return Rehearsal(batch, "cpu") if engine.name == "graphed" else engine.begin(batch, "cpu")
-
-
 def trained(engine: Engine, batch: Batch, *cuts: int) -> Session:
     """A session of the whole training, or of chunks of those lengths."""
-    session, schedule = begin(engine, batch), Schedule(batch, "cpu")
+    session, schedule = engine.begin(batch, "cpu"), Schedule(batch, "cpu")
     for steps in cuts or (batch.steps,):
         schedule.advance(session, steps)
     return session
@@ -154,7 +143,7 @@ def test_float32_to_rounding(engine: Engine) -> None:
 def test_begins_with_the_weights_of_the_model(engine: Engine) -> None:
     for changes in ({}, {"model__bias": False}, {"model__init": "glorot"}):
         batch = several(engine, **changes)
-        weights = begin(engine, batch).weights()
+        weights = engine.begin(batch, "cpu").weights()
         for name, value in batch.initial_weights().items():
             np.testing.assert_array_equal(weights[name], value.numpy())
 
@@ -196,7 +185,7 @@ def test_the_size_of_tables_changes_no_bit(
 def test_goes_on_from_a_state_to_the_bit(engine: Engine, precision: str) -> None:
     batch = several(engine, precision=precision, optimizer__schedule__name="cosine")
     half = batch.steps // 2
-    first, second = trained(engine, batch, half), begin(engine, batch)
+    first, second = trained(engine, batch, half), engine.begin(batch, "cpu")
     second.restore(half, first.state())
     schedule = Schedule(batch, "cpu")
     for session in (first, second):
@@ -225,7 +214,11 @@ def test_a_diverging_run_leaves_the_others_alone(
 
 def test_measuring_between_steps_changes_nothing(engine: Engine) -> None:
     batch = several(engine)
-    session, schedule, probe = begin(engine, batch), Schedule(batch, "cpu"), Probe(batch, "cpu")
+    session, schedule, probe = (
+        engine.begin(batch, "cpu"),
+        Schedule(batch, "cpu"),
+        Probe(batch, "cpu"),
+    )
     for _ in range(batch.steps):
         measure(session, probe)
         schedule.advance(session, 1)
@@ -244,11 +237,10 @@ def test_the_learning_rate_may_follow_the_sharpness(engine: Engine) -> None:
 
 def test_nothing_of_the_process_is_changed(engine: Engine) -> None:
     before = torch.get_num_threads()
-    begin(engine, several(engine))
+    engine.begin(several(engine), "cpu")
     assert torch.get_num_threads() == before
     torch.set_num_threads(before + 1)
-    if engine.name != "graphed":
-        train(several(engine), engine, "cpu")
+    train(several(engine), engine, "cpu")
     assert torch.get_num_threads() == before + 1
 
 

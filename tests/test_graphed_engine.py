@@ -1,6 +1,7 @@
-"""The reference engine under CUDA graphs, and the parts of it that need no GPU.
+"""The reference engine under CUDA graphs, on a GPU.
 
-What it shares with the others is in ``test_engines``.
+What it shares with the others is in ``test_engines``; its code without one in
+``test_cuda_rehearsal``.
 """
 
 from __future__ import annotations
@@ -11,54 +12,14 @@ import numpy as np
 import pytest
 import torch
 from by_hand import advance
-from test_engines import Rehearsal
 
-from dynsweep.config import RunConfig, ScheduleConfig
-from dynsweep.engines import graphed
+from dynsweep.config import RunConfig
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.graphed import GraphedEngine
 from dynsweep.engines.reference import ReferenceEngine
 
 Make = Callable[..., RunConfig]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-
-
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "piecewise"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error"])
-def test_time_on_the_device_changes_no_bit(
-    make_run: Make, schedule: str, loss: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Across epochs and the rows of its tables; momentum, weight decay and warm-up included."""
-    monkeypatch.setattr(graphed, "ROWS", 17)
-    settings = {
-        "width": 20, "samples_per_class": 25, "epochs": 9, "batch_size": 15, "momentum": 0.9,
-        "nesterov": True, "weight_decay": 0.01, "lr": 0.1,
-        "schedule": ScheduleConfig(schedule, warmup=0.2, milestones=(0.5,)),
-    }  # fmt: skip
-    runs = [make_run(**settings, period=7 + i, seed=i) for i in range(3)]
-    for run in runs:
-        run.loss.name = loss
-    batch = Batch(tuple(runs))
-    rehearsed, reference = Rehearsal(batch, "cpu"), ReferenceEngine().begin(batch, "cpu")
-    for steps in (1, 3, 33, 8):
-        advance(rehearsed, steps, *runs)
-    advance(reference, 45, *runs)
-    assert rehearsed.step == rehearsed.clock == batch.steps == 45
-    for name, value in reference.weights().items():
-        assert np.array_equal(value, rehearsed.weights()[name])
-
-
-def test_goes_on_from_a_state(make_run: Make) -> None:
-    run = make_run(width=20, samples_per_class=9, momentum=0.9, lr=0.1)
-    batch = Batch((run,))
-    whole, first, second = (Rehearsal(batch, "cpu") for _ in range(3))
-    advance(whole, 50, run)
-    advance(first, 20, run)
-    second.restore(20, first.state())
-    advance(second, 30, run)
-    assert second.step == second.clock == 50
-    for name, value in whole.weights().items():
-        assert np.array_equal(value, second.weights()[name])
 
 
 def test_obstacle_without_cuda(make_run: Make) -> None:

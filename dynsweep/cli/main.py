@@ -17,7 +17,14 @@ from dynsweep.cli.hydra_errors import one_line
 from dynsweep.cli.settings_help import settings_help
 from dynsweep.config import register_schemas
 from dynsweep.config.words import understood
-from dynsweep.errors import ConfigError, DynsweepError, StorageError, SweepFailed, system_reason
+from dynsweep.errors import (
+    ConfigError,
+    DeviceLost,
+    DynsweepError,
+    StorageError,
+    SweepFailed,
+    system_reason,
+)
 from dynsweep.launchers import register
 from dynsweep.launchers.private import get_args
 from dynsweep.store.foreign import ForeignFile
@@ -65,12 +72,12 @@ def main() -> None:
         message = f"dynsweep: error: {stop.reason}"
         if isinstance(stop.reason, ForeignFile):
             report = False
-        elif isinstance(stop.reason, StorageError):
+        elif isinstance(stop.reason, StorageError | DeviceLost):
             message, report = f"{message}. {_go_on(task)}", False
     except ForeignFile as error:
         status, report = BAD_SETTING, False
         message = f"dynsweep: error: {error}"
-    except (SweepFailed, StorageError) as error:
+    except (SweepFailed, StorageError, DeviceLost) as error:
         status, report = FAILED_RUNS, isinstance(error, SweepFailed)
         message = f"dynsweep: error: {error}. {_go_on(task)}"
     except (DynsweepError, HydraException, OmegaConfBaseException) as error:

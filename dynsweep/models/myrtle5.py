@@ -57,9 +57,9 @@ class Myrtle5(Model):
     def forward(self, params: Tensors, inputs: Tensor, buffers: Tensors, training: bool) -> Tensor:
         """Logits ``(runs, samples, classes)`` of images ``(runs, samples, 3, 32, 32)``."""
         avg_pool2d = torch.nn.functional.avg_pool2d
-        x = convolve(merge(inputs), params["conv1"]).relu()
-        x = avg_pool2d(convolve(x, params["conv2"]).relu(), 2)
-        x = avg_pool2d(convolve(x, params["conv3"]).relu(), 2)
-        x = convolve(x, params["conv4"]).relu()
+        x = convolve(merge(inputs), params["conv1"]).relu_()
+        x = avg_pool2d(convolve(x, params["conv2"]).relu_(), 2)
+        x = avg_pool2d(convolve(x, params["conv3"]).relu_(), 2)
+        x = convolve(x, params["conv4"]).relu_()
         # Three pools of 2 leave one pixel of the 8 that there are: the mean.
         return torch.bmm(average(x, len(inputs)), params["dense"])

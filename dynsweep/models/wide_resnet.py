@@ -107,7 +107,7 @@ class WideResNet(Model):
         def active(x: Tensor, name: str) -> Tensor:
             scale, shift = params[f"{name}.scale"], params[f"{name}.shift"]
             mean, variance = buffers[f"{name}.mean"], buffers[f"{name}.variance"]
-            return normalise(x, scale, shift, mean, variance, training).relu()
+            return normalise(x, scale, shift, mean, variance, training).relu_()
 
         x = convolve(merge(inputs), params["conv"])
         for b in self.blocks:

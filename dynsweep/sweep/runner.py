@@ -13,7 +13,8 @@ from typing import Any
 from dynsweep.config import ObserveConfig, Run
 from dynsweep.engines import group
 from dynsweep.engines.batches import Batch
-from dynsweep.errors import Preempted, StorageError
+from dynsweep.engines.faults import answers, release, short_of_memory
+from dynsweep.errors import DeviceLost, Preempted, StorageError
 from dynsweep.store import Store
 from dynsweep.sweep.claims import Claim, Claims
 from dynsweep.sweep.leftovers import remove_checkpoints
@@ -176,8 +177,12 @@ class _Sweep:
             # Only its text is kept: its traceback holds the memory of the batch.
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             log.debug("Training raised", exc_info=True)
-            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            if short_of_memory(error):
                 team.size = min(team.size, max(1, half))
+        if reason:
+            release(device)
+            if not answers(device):
+                raise DeviceLost(f"{device} can no longer be used by this process: {reason}")
         if not reason:
             rows = [row for row, one in enumerate(leaders) for _ in self.twins[one]]
             positions = [twin for one in leaders for twin in self.twins[one]]

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from dynsweep.config import Run, typed
 from dynsweep.config.intent import meant
 from dynsweep.config.secrets import hidden
-from dynsweep.errors import DynsweepError, RunFailed, StorageError
+from dynsweep.errors import DeviceLost, DynsweepError, RunFailed, StorageError
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 from dynsweep.store.foreign import ForeignFile, refuse_foreign
@@ -93,7 +93,7 @@ class Task:
         except DynsweepError as error:
             if multirun:
                 raise
-            failed = isinstance(error, RunFailed | StorageError)
+            failed = isinstance(error, RunFailed | StorageError | DeviceLost)
             failed = failed and not isinstance(error, ForeignFile)
             raise Stop(1 if failed else 2, error) from None
 

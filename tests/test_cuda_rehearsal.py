@@ -1,0 +1,238 @@
+"""The code of CUDA on the CPU: what graphs capture and replay, bit for bit with the reference."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from by_hand import advance
+from cuda_on_cpu import Capture, Graph, cuda_on_cpu
+
+from dynsweep.analysis.frame import load_frame
+from dynsweep.config import Run, RunConfig, ScheduleConfig
+from dynsweep.data.download import RECORD, TEST, TRAIN
+from dynsweep.engines import graphed
+from dynsweep.engines.batches import Batch
+from dynsweep.engines.faults import short_of_memory
+from dynsweep.engines.graphed import GraphedSession
+from dynsweep.engines.reference import ReferenceSession
+from dynsweep.errors import DeviceLost
+from dynsweep.sweep import teams
+from dynsweep.sweep.runner import run_sweep
+
+Make = Callable[..., RunConfig]
+
+
+@pytest.fixture(autouse=True)
+def emulation(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With graphs and tables so short that few steps need several."""
+    monkeypatch.setattr(graphed, "ROWS", 17)
+    monkeypatch.setattr(graphed, "STEPS", 3)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with cuda_on_cpu():
+        yield
+    torch.set_num_threads(threads)
+
+
+MOVING = {"lr": 0.1, "momentum": 0.9}
+SMALL = {"batch_size": 15, **MOVING}  # of 75 samples: five minibatches an epoch
+SCHEDULES = {
+    name: {**SMALL, "schedule": ScheduleConfig(name, warmup=0.2, milestones=(0.5,))}
+    for name in ("constant", "linear", "cosine", "piecewise")
+}
+CASES: dict[str, dict[str, Any]] = {
+    **SCHEDULES,
+    "sharpness": {"schedule": ScheduleConfig("sharpness", every=15)},
+    "plain": {},
+    "float64": {"precision": "float64"},
+    "no biases": {"bias": False},
+    "notebook counting": {"counting": "notebook", "static_end": 0.3},
+    "mean squared error": {"loss__name": "mean_squared_error"},
+    "momentum": MOVING,
+    "Nesterov": {**MOVING, "nesterov": True, "weight_decay": 0.01},
+    "minibatches": SMALL,
+    "minibatches, float64": {**SMALL, "precision": "float64"},
+    "minibatches, error": {**SMALL, "loss__name": "mean_squared_error"},
+    "bfloat16": {**SMALL, "precision": "bfloat16"},
+    "tf32": {**SMALL, "precision": "tf32"},
+}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "myrtle5": {"width": 3},
+    "wide_resnet": {"width": 1, "depth": 10, "widen": 2},
+}
+
+
+def same(ours: ReferenceSession, exact: ReferenceSession) -> bool:
+    pairs = zip(ours.tensors().items(), exact.tensors().items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+def compare(make_run: Make, settings: dict[str, Any], cuts: list[int]) -> None:
+    """Replays in chunks, and on from a state, against the reference engine's steps."""
+    runs = [make_run(**settings, period=5 + 2 * k, seed=k) for k in range(3)]
+    batch, steps = Batch(tuple(runs)), sum(cuts)
+    replayed, again, exact = (
+        kind(batch, "cpu") for kind in (GraphedSession, GraphedSession, ReferenceSession)
+    )
+    for cut in cuts[:-1]:
+        advance(replayed, cut, *runs)
+    again.restore(replayed.step, replayed.state())
+    for session in (replayed, again):
+        advance(session, cuts[-1], *runs)
+        assert session.step == session.clock == steps
+    advance(exact, steps, *runs)
+    assert same(replayed, exact)
+    assert same(again, exact)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_replays_are_the_reference_engine_bit_for_bit(make_run: Make, case: str) -> None:
+    """Across epochs, rows of the tables, chunks of steps, graphs of one and of several steps."""
+    settings = {"width": 20, "samples_per_class": 25, "steps": 45, **CASES[case]}
+    compare(make_run, settings, [1, 17, 18, 9] if case != "sharpness" else [15, 15, 15])
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """CIFAR-10's files with a few random images each."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.RandomState(0)
+    for name in (*TRAIN, TEST):
+        records = rng.randint(0, 256, (5, RECORD)).astype(np.uint8)
+        records[:, 0] = rng.randint(0, 10, 5)
+        records.tofile(folder / name)
+    return str(folder)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("model", NETWORKS)
+def test_convolutions_and_augmented_images_too(
+    make_run: Make, images: str, model: str, precision: str
+) -> None:
+    settings = {
+        "dataset": "cifar10", "root": images, "augment": True, "model": model, **NETWORKS[model],
+        "batch_size": 10, "steps": 7, "nesterov": True, "precision": precision, **MOVING,
+        "schedule": ScheduleConfig("cosine"),
+    }  # fmt: skip
+    compare(make_run, settings, [1, 3, 3])
+
+
+def test_the_precision_is_the_one_asked_for(make_run: Make) -> None:
+    """Else the emulation would show nothing of bfloat16."""
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        run = make_run(precision=precision, steps=1)
+        session = GraphedSession(Batch((run,)), "cpu")
+        advance(session, 1, run)
+        ends.append(session.weights()["w2"])
+    assert 0 < np.abs(ends[0] - ends[1]).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x[x > 0],
+        lambda x: x[x.argmax()],
+        lambda x: x.nonzero(),
+        lambda x: torch.equal(x, x + 1),
+        lambda x: x * torch.tensor([1.0, 2.0, 3.0]),
+        lambda x: x + torch.randn(3),
+        lambda x: float(x[0]),
+    ],
+)
+def test_what_a_capture_forbids_raises(step: Callable[[torch.Tensor], Any]) -> None:
+    with pytest.raises(RuntimeError, match="stream is capturing"), Capture(Graph()):
+        step(torch.arange(3.0))
+
+
+def test_a_graph_replays_into_the_memory_that_it_captured() -> None:
+    graph, x = Graph(), torch.ones(3)
+    with Capture(graph):
+        y = (x + 1)[1:]
+        x *= 2
+    assert (x.tolist(), y.tolist()) == ([2.0] * 3, [2.0] * 2)
+    graph.replay()
+    assert (x.tolist(), y.tolist()) == ([4.0] * 3, [3.0] * 2)
+
+
+def test_what_ran_out_of_memory_is_released_before_its_halves_train(
+    make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After captures too, and though no collector runs by itself."""
+    held: list[weakref.ref[ReferenceSession]] = []
+    alive: list[int] = []
+    take = GraphedSession.take
+
+    def tight(self: GraphedSession, steps: int) -> None:
+        take(self, steps)
+        if self.runs > 2 and steps == 4:
+            raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+
+    class Session(GraphedSession):
+        def __init__(self, *arguments: Any) -> None:
+            alive.append(sum(one() is not None for one in held))
+            super().__init__(*arguments)
+            held.append(weakref.ref(self))
+
+    monkeypatch.setattr(graphed, "STEPS", 4)  # which only a capture takes at once
+    monkeypatch.setattr(GraphedSession, "take", tight)
+    monkeypatch.setattr("dynsweep.engines.reference.ReferenceEngine.session", Session)
+    gc.disable()
+    grid = [
+        Run(k, [], make_run(steps=10, width=8, seed=k, engine__name="reference")) for k in range(8)
+    ]
+    try:
+        run_sweep(grid, tmp_path)
+    finally:
+        gc.enable()
+    assert (load_frame([tmp_path])["status"] == "completed").all()
+    assert len(alive) == 1 + 2 * 3
+    assert max(alive) == 0
+
+
+SHORT = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    MemoryError(),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("FIND was unable to find an engine to execute this computation"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory"
+    ),
+    RuntimeError("Triton Error [CUDA]: out of memory"),
+]
+
+
+@pytest.mark.parametrize("error", SHORT)
+def test_words_for_too_little_memory(error: Exception) -> None:
+    assert short_of_memory(error)
+    ended = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    assert not short_of_memory(ended)
+    ended.__context__ = error
+    assert short_of_memory(ended)
+
+
+def test_a_device_that_answers_no_more_ends_the_process(
+    make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is recorded of runs that are not known to be at fault. (This build of PyTorch has
+    no CUDA to answer.)"""
+    monkeypatch.setattr(teams, "resolve_device", lambda setting: "cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**34, 2**34))
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(graphed.GraphedEngine, "session", broken)
+    grid = [Run(k, [], make_run(seed=k, engine__name="graphed")) for k in range(4)]
+    with pytest.raises(DeviceLost, match="no longer be used by this process: RuntimeError: CUDA"):
+        run_sweep(grid, tmp_path)
+    assert not [*tmp_path.glob("runs/*")]
