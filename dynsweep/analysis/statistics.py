@@ -1,10 +1,13 @@
 """Statistics over seeds: the table of cells, and the gain over the static loss."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
+from dynsweep.analysis import precision
 from dynsweep.analysis.columns import ACCURACIES, DYNAMICAL_SETTINGS, setting_columns, varying
 from dynsweep.analysis.frame import ordered
 from dynsweep.store import FAILED, METRICS, STATUSES
@@ -16,7 +19,10 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     Columns after the settings: ``seeds`` (runs recorded), ``completed``, ``diverged``,
     ``failed``; for each metric its ``_mean``, ``_std`` (n - 1) and ``_se`` over the runs
     where it is finite (a diverged run has an accuracy but no loss); for the two accuracies
-    the gain over the static loss, see :func:`gains`.
+    the gain over the static loss, see :func:`gains`, and the ``_error``, see
+    :mod:`dynsweep.analysis.precision`. Last the share of seeds that learn, ``learning_share``,
+    with its 95 % interval (Wilson) from ``learning_low`` to ``learning_high``: of the seeds that
+    did not fail those whose training accuracy is at least ``learning_threshold``.
 
     Args:
         runs: as :func:`dynsweep.analysis.frame.load_runs` gives them, all or some of its rows.
@@ -25,14 +31,34 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     # Constant settings need no grouping; with none swept, any constant groups all rows.
     by = [name for name in varying(runs) if name != "seed"] or keys[:1]
     work = runs[[*by, *METRICS]].assign(**{name: runs["status"] == name for name in STATUSES})
+    # One that ended without an accuracy did not learn; of one that failed nothing is known.
+    work["learned"] = (runs["train_accuracy"] >= precision.LEARNED).where(runs["status"] != FAILED)
     groups = work.groupby(by, dropna=False, sort=False, observed=True)
     counts = {"seeds": (FAILED, "size"), **{name: (name, "sum") for name in STATUSES}}
     statistics = {"mean": "mean", "std": "std", "se": "sem"}
     moments = {f"{m}_{name}": (m, how) for m in METRICS for name, how in statistics.items()}
     table = groups.agg(**counts, **moments).astype(dict.fromkeys(counts, int))
-    table = table.join(gains(runs, by)).reset_index()
+    values = {f"{m}_count": groups[m].count() for m in ACCURACIES}
+    learning = groups["learned"].agg(["sum", "count"]).astype(float)
+    table = table.join(gains(runs, by)).assign(**values).reset_index()
     table = table.merge(runs[keys].drop_duplicates(by), on=by, how="left")
+    table = precision.with_errors(table, ACCURACIES)
+    table = table.drop(columns=list(values)).assign(**_learning(learning))
     return ordered(table[[*keys, *(name for name in table if name not in keys)]])
+
+
+def _learning(seeds: pd.DataFrame) -> dict[str, Any]:
+    """The columns of the seeds that learn, from their ``sum`` and ``count`` in each cell."""
+    learned, count = seeds["sum"].to_numpy(), seeds["count"].to_numpy()
+    low, high = precision.wilson(learned, count)
+    with np.errstate(invalid="ignore"):
+        share = learned / count
+    return {
+        "learning_threshold": precision.LEARNED,
+        "learning_share": share,
+        "learning_low": low,
+        "learning_high": high,
+    }
 
 
 def with_gains(runs: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,27 @@ class FusedSweeperConf:
 
 
 @dataclass
+class AdaptiveSweeperConf:
+    """``hydra/sweeper=adaptive``: the cells of a grid, each with as many seeds as it needs, and
+    finer where neighbours differ."""
+
+    _target_: str = "hydra_plugins.dynsweep.AdaptiveSweeper"
+
+    error: float | None = setting(
+        0.03, "wanted error of a cell's mean objective; null: no seeds beyond min_seeds", above=0
+    )
+    min_seeds: int = setting(3, "seeds of every cell", least=2)
+    max_seeds: int = setting(50, "most seeds of a cell", least=2)
+    runs: int | None = setting(None, "most runs in all", least=1)
+    refine: int = setting(0, "how often the spacing of the axes may be halved", least=0, most=6)
+    contrast: float = setting(
+        0.1, "by how much neighbours differ, beyond their errors, where it is halved", above=0
+    )
+    # axes, as for hydra/sweeper=fused; of the seeds the least is where they begin
+    params: dict[str, Any] | None = None
+
+
+@dataclass
 class SlurmConf:
     """Settings of ``hydra.launcher``: first our own, then submitit's under their stock names."""
 
@@ -112,6 +133,7 @@ class SlurmConf:
 # By the names that are typed, of all launchers and the sweeper; where they share one, the last's.
 LAUNCHING = {
     **declared(FusedSweeperConf, "hydra.sweeper."),
+    **declared(AdaptiveSweeperConf, "hydra.sweeper."),
     **declared(FusedLauncherConf, PREFIX),
     **declared(SlurmConf, PREFIX),
 }

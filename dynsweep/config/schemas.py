@@ -3,7 +3,12 @@
 from omegaconf import DictConfig, OmegaConf
 
 from dynsweep.config.groups import EngineConfig, LossConfig, ObserveConfig, OptimizerConfig
-from dynsweep.config.launchers import FusedLauncherConf, FusedSweeperConf, SlurmConf
+from dynsweep.config.launchers import (
+    AdaptiveSweeperConf,
+    FusedLauncherConf,
+    FusedSweeperConf,
+    SlurmConf,
+)
 from dynsweep.config.run import SETTINGS, RunConfig, from_flat
 from dynsweep.config.words import unknown
 from dynsweep.data import DATASETS
@@ -30,6 +35,7 @@ def register_schemas() -> None:
     store.store(name="fused", group="hydra/launcher", node=FusedLauncherConf)
     store.store(name="fused_slurm", group="hydra/launcher", node=SlurmConf)
     store.store(name="fused", group="hydra/sweeper", node=FusedSweeperConf)
+    store.store(name="adaptive", group="hydra/sweeper", node=AdaptiveSweeperConf)
 
 
 def typed(config: DictConfig) -> RunConfig:

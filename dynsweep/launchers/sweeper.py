@@ -53,7 +53,7 @@ class FusedSweeper(Sweeper):
         here = getattr(launcher, "here", "Slurm" not in type(launcher).__name__)
         self.task.check(runs, here)
         if any(run.settings.dry_run for run in runs):
-            print(_plan(runs, self.task, launcher, Path(config.hydra.sweep.dir), here))
+            print(plan(runs, self.task, launcher, Path(config.hydra.sweep.dir), here))
             return []
         if not config.hydra.sweep.dir:
             raise ConfigError("hydra.sweep.dir", "", NO_DIRECTORY)
@@ -67,23 +67,25 @@ class FusedSweeper(Sweeper):
             for first in range(0, len(tasks), size):
                 part = slice(first, first + size)
                 returns.append(launch(runs[part]) if fused else launch(tasks[part], first))
-        _raise_failures(list(itertools.chain(*returns)))
+        raise_failures(list(itertools.chain(*returns)))
         return returns
 
 
-def _plan(runs: Sequence[Run], task: Task, launcher: Any, directory: Path, here: bool) -> str:
-    from dynsweep.sweep import plan
+def plan(runs: Sequence[Run], task: Task, launcher: Any, directory: Path, here: bool) -> str:
+    """What these runs are and take, for people."""
     from dynsweep.sweep.outcomes import Outcomes
+    from dynsweep.sweep.plan import text
 
     outcomes = Outcomes(runs, directory, unfit=task.unfit)
     if not isinstance(launcher, FusedLauncher):
         how = f"one job each, by {type(launcher).__name__}"
-        return plan.text(outcomes, workers=1 if here else 0, how=how)
+        return text(outcomes, workers=1 if here else 0, how=how)
     todo = [outcomes.runs[place] for place in outcomes.missing()]
-    return plan.text(outcomes, launcher.worker_count(todo), launcher.how(todo))
+    return text(outcomes, launcher.worker_count(todo), launcher.how(todo))
 
 
-def _raise_failures(jobs: Sequence[JobReturn]) -> None:
+def raise_failures(jobs: Sequence[JobReturn]) -> None:
+    """Raise :class:`SweepFailed` if any failed or was not submitted."""
     unfinished = [job for job in jobs if job.status is not JobStatus.COMPLETED]
     waiting = [job for job in unfinished if isinstance(job._return_value, NotSubmitted)]
     failed = [job for job in unfinished if not isinstance(job._return_value, NotSubmitted)]

@@ -22,6 +22,7 @@ class SweepPaths:
         self.checkpoints = root / "checkpoints"  # states of batches in flight
         self.claims = root / "claims"  # what processes at work train now, a file for each
         self.tasks = root / "tasks"  # shards and what their workers say, a folder for each launch
+        self.rounds = root / "rounds.jsonl"  # what an adaptive sweep asked for, a line a round
         self.multirun = root / "multirun.yaml"  # Hydra's record of the command
         self.results = root / "results.csv"  # the table of runs
         self.cells = root / "cells.csv"  # the table of cells
