@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
 
 from dynsweep.config import CIFAR10Config, MLPConfig, RunConfig
+from dynsweep.config.schemas import register_schemas
 from dynsweep.data import load
 from dynsweep.data.cifar10 import statistics
 from dynsweep.data.download import ARCHIVE, FOLDER, RECORD, TEST, TRAIN, download
@@ -251,3 +253,41 @@ def test_a_full_disk_and_a_read_only_directory(
         assert nothing_in(place)
     finally:
         subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "lr", "batch_size"),
+    [
+        ([], 1.0, None),
+        (["dataset=cifar10"], 0.02, 512),
+        (["model=myrtle5"], 0.02, 512),
+        (["model=wide_resnet", "dataset=cifar10", "optimizer.batch_size=64"], 0.02, 64),
+        (["dataset=cifar10", "optimizer=sgd"], 1.0, None),
+        (["dataset=cifar10", "model=mlp", "optimizer.lr=0.1"], 0.1, 512),
+        (["+sweep=cifar10_wide_resnet"], 0.1, 128),
+    ],
+)
+def test_images_train_in_minibatches_unless_another_optimizer_is_chosen(
+    overrides: list[str], lr: float, batch_size: int | None
+) -> None:
+    register_schemas()
+    with initialize_config_module("dynsweep.conf", version_base="1.3"):
+        optimizer = compose("config", overrides).optimizer
+    assert (optimizer.lr, optimizer.batch_size) == (lr, batch_size)
+
+
+@pytest.mark.slow
+def test_a_command_by_hand_says_how_it_trains(
+    root: Path, dynsweep: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """As a multirun, whose jobs choose the model; with all images it warns in one line."""
+    command = [
+        "-m", "dataset=cifar10", f"dataset.root={root}", "epochs=1", "loss.period=2",
+        "optimizer.batch_size=100,null", "report=false", "hydra.sweep.dir=sweep",
+    ]  # fmt: skip
+    done = dynsweep(*command, "model=mlp,myrtle5", "model.width=2")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "(myrtle5, width 2, 2 steps, SGD on minibatches of 100)" in done.stdout
+    assert "(myrtle5, width 2, 1 steps, SGD on the whole training set)" in done.stdout
+    warning = "1 of 4 runs train a convolutional network with all images at every step"
+    assert done.stdout.count(warning) == done.stdout.count("convolutional") == 1

@@ -147,7 +147,7 @@ def test_a_plan_trains_nothing(tmp_path: Path, dynsweep: Dynsweep) -> None:
     lines = [line.strip() for line in plan.stdout.splitlines()]
     assert "8 jobs, 8 runs, for d:" in lines
     assert "8 to train; 6 of them differ in what has an effect (A = 1 is static)" in lines
-    start = "3 runs in 1 batch: mlp, width 100, 9 steps; "
+    start = "3 runs in 1 batch: mlp, width 100, 9 steps, SGD on the whole training set; "
     faster, slower = (line for line in lines if line.startswith(start))
     assert "compiled engine on cpu (the fastest)" in faster
     assert "(the compiled one trains with optimizer.momentum=0.0, not 0.9)" in slower

@@ -13,7 +13,7 @@ from dynsweep.engines import ENGINES, group
 from dynsweep.engines.batches import total_steps
 from dynsweep.engines.work import operations
 from dynsweep.sweep.outcomes import Outcomes, twins
-from dynsweep.sweep.teams import Team
+from dynsweep.sweep.teams import Team, optimisation
 from dynsweep.training.calibration import batch_seconds
 
 log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ class Part:
         batch = f"{batches:,} batches of up to {team.size:,}" if batches > 1 else "1 batch"
         return (
             f"{_count(count, 'run')} in {batch}: {run.model.name}, width {run.model.width}, "
-            f"{total_steps(run):,} steps; {team.engine.name} engine on {team.device} "
-            f"({_reason(run, team)}), {held}; {about(self.seconds)}"
+            f"{total_steps(run):,} steps, {optimisation(run)}; {team.engine.name} engine on "
+            f"{team.device} ({_reason(run, team)}), {held}; {about(self.seconds)}"
         )
 
 

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from dynsweep.config import Run, RunConfig
+from dynsweep.config import MLPConfig, Run, RunConfig
 from dynsweep.data import load
 from dynsweep.engines import choose, group
 from dynsweep.engines.batches import total_steps
@@ -72,12 +72,28 @@ def warn(runs: Sequence[Run], unfit: Unfit) -> None:
     reasons = Counter(str(error) for error in unfit.values())
     for reason, count in reasons.items():
         log.warning("%d of %d runs cannot be trained (%s)", count, len(runs), reason)
-    fit = (run.settings for place, run in enumerate(runs) if place not in unfit)
+    fit = [run.settings for place, run in enumerate(runs) if place not in unfit]
     short = sum(map(_never_oscillates, fit))
     if short:
         text = "%d of %d runs have a period of at least their steps, and equal class weights over "
         text += "the last period (loss.last_period_static): they train the static loss"
         log.warning(text, short, len(runs))
+    whole = sum(map(_whole_of_images, fit))
+    if whole:
+        text = "%d of %d runs train a convolutional network with all images at every step "
+        text += "(optimizer.batch_size=null); optimizer=minibatch takes minibatches"
+        log.warning(text, whole, len(runs))
+
+
+def _whole_of_images(run: RunConfig) -> bool:
+    return run.optimizer.batch_size is None and not isinstance(run.model, MLPConfig)
+
+
+def optimisation(run: RunConfig) -> str:
+    """How the weights of runs like ``run`` are changed, but for what may differ in a batch."""
+    size = run.optimizer.batch_size
+    name = run.optimizer.name.upper()
+    return f"{name} on minibatches of {size:,}" if size else f"{name} on the whole training set"
 
 
 def _never_oscillates(run: RunConfig) -> bool:
@@ -105,8 +121,8 @@ class Team:
         if not self._said:
             self._said = True
             log.info(
-                "Training %d %s (%s, width %d, %d steps): %s engine on %s, up to %d together",
+                "Training %d %s (%s, width %d, %d steps, %s): %s engine on %s, up to %d together",
                 count, "runs" if count > 1 else "run", self.first.model.name,
-                self.first.model.width, total_steps(self.first), self.engine.name, self.device,
-                self.size,
+                self.first.model.width, total_steps(self.first), optimisation(self.first),
+                self.engine.name, self.device, self.size,
             )  # fmt: skip
