@@ -129,8 +129,10 @@ def _digest(file: Path) -> str:
 def raised(error: Exception) -> str:
     """What code from outside raised, and where, in a line."""
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    frames = traceback.extract_tb(error.__traceback__)
-    place = frames[-1] if frames and not isinstance(error, SyntaxError) else None
-    return f"raised {text}" + (
-        f" ({Path(place.filename).name}, line {place.lineno})" if place else ""
-    )
+    if not isinstance(error, SyntaxError):  # which says it itself
+        ours = Path(__file__).parent
+        frames = traceback.extract_tb(error.__traceback__)
+        files = [(Path(one.filename), one.lineno) for one in frames]
+        for file, line in [one for one in files if ours not in one[0].parents][-1:]:
+            text += f" ({file.name}, line {line})"
+    return f"raised {text}"

@@ -71,7 +71,7 @@ class LossConfig:
     _target_: str | None = setting(
         None, "a function of yours for the class weights, as in module.function", dynamical=True
     )
-    settings: dict[str, Any] = setting(NONE, "its arguments", dynamical=True)
+    settings: dict[str, Any] = setting(NONE, "its arguments", dynamical=True)  # noqa: RUF009
     content: str = follows("", "of its source", dynamical=True)
     folder: str = follows("", "from which its module is imported", place=True)
 

@@ -24,7 +24,7 @@ class OwnDatasetConfig(OwnConfig):
 
     name: str = setting("own", short="dataset")
     _target_: str = setting("", "the function, as in module.function")
-    settings: dict[str, Any] = setting(NONE, "its arguments")
+    settings: dict[str, Any] = setting(NONE, "its arguments")  # noqa: RUF009
     folder: str = follows("", "from which its module is imported", place=True)
 
     def resolved(self) -> OwnDatasetConfig:

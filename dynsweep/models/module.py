@@ -29,7 +29,7 @@ class OwnModelConfig(ModelConfig):
         100, "given to the function, which may use it", least=1, short="width", label="width"
     )
     _target_: str = setting("", "the function or class, as in module.function")
-    settings: dict[str, Any] = setting(NONE, "its further arguments")
+    settings: dict[str, Any] = setting(NONE, "its further arguments")  # noqa: RUF009
     title: str = follows("", "its name in tables and figures", place=True)
     content: str = follows("", "of its source: a run is known by this, and not by paths")
     folder: str = follows("", "from which its module is imported", place=True)
