@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from dynsweep.errors import ConfigError, RunFailed, SweepFailed
 from dynsweep.launchers import register
 from dynsweep.launchers.compose import without_hydra
 from dynsweep.launchers.grid import NO_POINTS, WORD
+from dynsweep.own import along
 from dynsweep.store import FAILED, SweepPaths
 from dynsweep.sweep.runner import run_sweep
 from dynsweep.sweep.signals import SIGNALS
@@ -64,6 +66,7 @@ class Trained(NamedTuple):
 def sweep(
     *overrides: str,
     directory: str | PathLike[str] | None = None,
+    config_dir: str | PathLike[str] | None = None,
     figures: bool = False,
     **settings: Any,
 ) -> pd.DataFrame:
@@ -78,6 +81,7 @@ def sweep(
         overrides: as on the command line; a word alone is a preset of ``+sweep=``.
         directory: where runs are recorded, with ``results.csv`` and ``cells.csv``; by default
             that of the command, with the time in its name.
+        config_dir: a folder with configs and code of your own, see docs/extending.md.
         figures: whether to draw the figures and the page there too, which takes seconds.
         settings: by their short names (``period`` in steps, ``amplitude``, ``lr``, ``width``,
             ``seed``), or in full with ``__`` for the dots (``loss__shape``); several values in a
@@ -91,7 +95,7 @@ def sweep(
         ConfigError: a setting that there is none of, or a value that is not allowed; then nothing
             was trained. It is a ``ValueError``.
     """
-    words = _words("sweep", overrides, settings)
+    words = _words("sweep", overrides, settings, config_dir)
     if directory is not None:
         words.append(f"hydra.sweep.dir={_value(fspath(directory))}")
     task = Task()
@@ -111,7 +115,9 @@ def sweep(
         return load(place)
 
 
-def train(*overrides: str, **settings: Any) -> Trained:
+def train(
+    *overrides: str, config_dir: str | PathLike[str] | None = None, **settings: Any
+) -> Trained:
     """Train one run, record nothing, and return all of it.
 
     ``train(period=500, amplitude=20, seed=1, observe="metrics")``; arguments and errors are those
@@ -125,11 +131,12 @@ def train(*overrides: str, **settings: Any) -> Trained:
     >>> trained.outcome["status"], trained.weights["w1"].shape
     ('completed', (2, 16))
     """
-    words = _words("experiment", overrides, settings)
+    words = _words("experiment", overrides, settings, config_dir)
     with _hydra(words) as state:
         config = state.compose_config("config", words, run_mode=RunMode.RUN)
         if config.hydra.mode == RunMode.MULTIRUN:
             raise ConfigError("train()", " ".join(words), "is a grid; take sweep()")
+        along(state.config_loader.get_sources())
         run = meant(Run(0, words, typed(without_hydra(config))))
     run = Run(0, words, replaced(run.settings, {"save_weights": True}))
     if unfit := check([run]):
@@ -176,9 +183,19 @@ def _hydra(words: Sequence[str]) -> Iterator[Any]:
         root.setLevel(level)
 
 
-def _words(preset: str, overrides: Sequence[str], settings: dict[str, Any]) -> list[str]:
+def _words(
+    preset: str,
+    overrides: Sequence[str],
+    settings: dict[str, Any],
+    config_dir: str | PathLike[str] | None,
+) -> list[str]:
     """The words of the command line."""
     words = []
+    if config_dir is not None:
+        place = Path(config_dir).absolute()
+        if not place.is_dir():
+            raise ConfigError("config_dir", config_dir, "no such directory")
+        words.append(f"hydra.searchpath=[{_value(f'file://{place}')}]")
     for word in overrides:
         if not isinstance(word, str):
             raise ConfigError("overrides", repr(word), "must be text, as on the command line")

@@ -7,7 +7,8 @@ functions for machine learning", ICML 2021, section 2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dynsweep.lazy import Tensor, np, torch
@@ -128,6 +129,44 @@ def class_weights(
     else:
         which = cycle - classes * xp.floor(cycle / classes)
     return xp.stack([xp.where(which == c, alone, others) for c in range(classes)], -1)
+
+
+def own_class_weights(
+    function: Callable[..., Array],
+    step: NDArray[np.float64],
+    period: int,
+    amplitude: float,
+    classes: int,
+    *,
+    steps: int,
+    seed: int = 0,
+    last_period_static: bool = True,
+    static_end: float = 0.0,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> NDArray[np.float64]:
+    """The weights G of one run where ``function`` gives g: ``(steps, classes)`` in NumPy.
+
+    It is called with ``step``, and by keyword with ``period``, ``amplitude``, ``classes``,
+    ``seed`` and the ``settings``. Its weights are made to sum to C; they are 1 at amplitude 1, and
+    where :func:`class_weights` has them static.
+
+    Raises:
+        ValueError: what it returns has another shape, or values that are not finite and above 0.
+    """
+    still = step >= steps * (1 - static_end) if static_end else np.zeros(len(step), bool)
+    if last_period_static:
+        still |= step >= steps - period
+    if amplitude == 1 or still.all():
+        return np.ones((len(step), classes))
+    given = {"period": period, "amplitude": amplitude, "classes": classes, "seed": seed}
+    g = np.asarray(function(step, **given, **settings), np.float64)
+    if g.shape != (len(step), classes):
+        raise ValueError(f"class weights have the shape {g.shape}, not {(len(step), classes)}")
+    if not (np.isfinite(g).all() and (g > 0).all()):
+        raise ValueError("class weights must be finite and above 0")
+    weights: NDArray[np.float64] = classes * g / g.sum(axis=1, keepdims=True)
+    weights[still] = 1.0
+    return weights
 
 
 def sample_losses(logits: Tensor, labels: Tensor, name: str = "cross_entropy") -> Tensor:

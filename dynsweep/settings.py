@@ -172,6 +172,9 @@ def replaced(settings: SettingsT, values: Mapping[str, Any]) -> SettingsT:
         group = groups.get(path)
         if group is None:
             group = _group(groups, path, name)
+        if isinstance(group, dict):  # settings of a callable, which alone knows them
+            group[last] = value
+            continue
         if last not in group.__dict__:
             where = f" in {path}" if path else ""
             raise ConfigError(name, value, no_such(last, group.__dict__, where))
@@ -184,6 +187,10 @@ def _group(groups: dict[str, Any], path: str, name: str) -> Any:
     if path not in groups:
         outer, _, last = path.rpartition(".")
         parent = _group(groups, outer, name)
+        inner = getattr(parent, last, None)
+        if isinstance(inner, dict):
+            groups[path] = parent.__dict__[last] = type(inner)(inner)
+            return groups[path]
         if not is_dataclass(getattr(parent, last, None)):
             raise ConfigError(name, "", no_such(last, parent.__dict__))
         groups[path] = parent.__dict__[last] = _clone(getattr(parent, last))

@@ -23,11 +23,17 @@ def settings_help(config: DictConfig) -> str:
     declarations = settings_of(flat.get("dataset.name"), flat.get("model.name"))
     lines = []
     for name, value in flat.items():
-        if name in HIDDEN or name not in declarations or declarations[name].follows:
+        own = ".settings." in name  # of a callable from outside
+        if name in HIDDEN or (
+            not own and (name not in declarations or declarations[name].follows)
+        ):
             continue
         shown = f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         # A long name has its line to itself.
         lead = f"{shown:{NAMES}}" if len(shown) < NAMES else f"{shown}\n{'':{NAMES}}"
+        if own:
+            lines.append(shown)
+            continue
         allowed = _allowed(declarations[name])
         words = declarations[name].help + (f" ({allowed})" if allowed else "")
         rest = textwrap.wrap(words, WIDTH - NAMES, break_on_hyphens=False)

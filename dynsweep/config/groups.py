@@ -2,13 +2,17 @@
 
 import itertools
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 from dynsweep.errors import ConfigError
-from dynsweep.loss import ORDERS, SHAPES
-from dynsweep.settings import setting
+from dynsweep.lazy import np
+from dynsweep.loss import ORDERS, SHAPES, own_class_weights
+from dynsweep.own import NONE, Code, find, raised
+from dynsweep.settings import follows, replaced, setting
 
 place = partial(setting, place=True)
+OWN = "own"  # the shape of class weights that a function of the user's gives
 interval = partial(place, 0, least=0)
 
 
@@ -41,7 +45,10 @@ class LossConfig:
         batched=True,
     )
     shape: str = setting(
-        "triangle", "how the weight rises and falls within a cycle", choices=SHAPES, dynamical=True
+        "triangle",
+        "how the weight rises and falls within a cycle; own: as _target_ says",
+        choices=(*SHAPES, OWN),
+        dynamical=True,
     )
     order: str = setting(
         "cyclic",
@@ -61,6 +68,45 @@ class LossConfig:
         choices=("paper", "notebook"),
         dynamical=True,
     )
+    _target_: str | None = setting(
+        None, "a function of yours for the class weights, as in module.function", dynamical=True
+    )
+    settings: dict[str, Any] = setting(NONE, "its arguments", dynamical=True)  # noqa: RUF009
+    content: str = follows("", "of its source", dynamical=True)
+    folder: str = follows("", "from which its module is imported", place=True)
+
+    def resolved(self) -> "LossConfig":
+        """With what is known of the function, if there is one."""
+        if self._target_ is None:
+            if self.shape == OWN:
+                raise ConfigError("loss.shape", OWN, "needs loss._target_=module.function")
+            return self
+        return _resolved(self, find("loss._target_", self._target_))
+
+    def code(self) -> Code:
+        """The function that ``_target_`` names."""
+        return find("loss._target_", str(self._target_), self.folder, self.content)
+
+    def trial(self, classes: int, seed: int) -> None:
+        """Ask that function for some weights; raise :class:`ConfigError` if these are none."""
+        if self._target_ is None:
+            return
+        steps = np.arange(min(2 * self.period, 1000), dtype=np.float64)
+        try:
+            own_class_weights(
+                self.code().call, steps, self.period, max(self.amplitude, 2.0), classes,
+                steps=10**9, seed=seed, settings=self.settings,
+            )  # fmt: skip
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ConfigError("loss._target_", self._target_, raised(error)) from None
+
+
+@lru_cache(maxsize=64)
+def _resolved(loss: LossConfig, code: Code) -> LossConfig:
+    """The same object each time: the runs of a grid share it."""
+    return replaced(loss, {"shape": OWN, "content": code.digest, "folder": code.folder})
 
 
 @dataclass(unsafe_hash=True)

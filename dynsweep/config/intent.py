@@ -34,11 +34,12 @@ def meant(run: Run, both: bool = False) -> Run:
 
 def resolved(settings: RunConfig) -> RunConfig:
     """With all that follows from files and code which the settings name."""
-    dataset = settings.dataset.resolved()
-    if dataset is settings.dataset:
+    groups = {name: getattr(settings, name) for name in ("dataset", "model", "loss")}
+    found = {name: group.resolved() for name, group in groups.items()}
+    if all(found[name] is group for name, group in groups.items()):
         return settings
     new = replaced(settings, {})
-    new.dataset = dataset
+    new.__dict__.update(found)
     return new
 
 

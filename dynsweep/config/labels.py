@@ -28,6 +28,8 @@ def _words(column: str) -> str:
     *groups, last = column.split(".")
     if groups and last == "name":
         return groups[-1]
+    if groups[1:] == ["settings"]:  # of a callable from outside
+        return last.replace("_", " ")
     inner = len(groups) > 1 or (groups and last in COLUMNS)
     return (f"{groups[-1]} {last}" if inner else last).replace("_", " ")
 

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from dynsweep.data.base import Dataset, DatasetConfig
+from dynsweep.data.callable import OwnDatasetConfig
 from dynsweep.data.cifar10 import CIFAR10Config
 from dynsweep.data.spirals import SpiralsConfig
 from dynsweep.data.table import TableConfig
@@ -12,6 +13,7 @@ __all__ = [
     "CIFAR10Config",
     "Dataset",
     "DatasetConfig",
+    "OwnDatasetConfig",
     "SpiralsConfig",
     "TableConfig",
     "load",
@@ -21,6 +23,7 @@ DATASETS: dict[str, type[DatasetConfig]] = {
     "spirals": SpiralsConfig,
     "cifar10": CIFAR10Config,
     "table": TableConfig,
+    "own": OwnDatasetConfig,
 }
 
 

@@ -32,7 +32,8 @@ EVERYTHING: Capabilities = {"*": ANY}
 TABLES: Capabilities = dict.fromkeys(
     [
         "loss.period", "loss.amplitude", "loss.shape", "loss.order", "loss.counting",
-        "loss.last_period_static", "loss.static_end", "optimizer.lr", "optimizer.schedule.*",
+        "loss._target_", "loss.settings", "loss.content", "loss.last_period_static",
+        "loss.static_end", "optimizer.lr", "optimizer.schedule.*",
         "steps", "epochs", "seed",
     ],
     ANY,
@@ -47,12 +48,12 @@ SIMPLE: Capabilities = {
             "dataset.classes", "dataset.samples_per_class", "dataset.validation_samples_per_class",
             "dataset.noise", "dataset.revolutions", "dataset.seed",
             "dataset.content", "dataset.label", "dataset.inputs", "dataset.validation",
-            "dataset.standardize",
+            "dataset.standardize", "dataset._target_", "dataset.settings",
         ],
         ANY,
     ),
     "model.name": ["mlp"],
-    "dataset.name": ["spirals", "table"],
+    "dataset.name": ["spirals", "table", "own"],
     "precision": ["float32", "float64"],
 }  # fmt: skip
 

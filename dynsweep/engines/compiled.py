@@ -205,6 +205,8 @@ class CompiledEngine(Engine):
         if (other := unlisted(self.trains, run)) is not None:
             return other
         data = load(run.dataset)
+        if len(data.shape) != 1:
+            return "trains on points, not on images"
         inputs, classes = math.prod(data.shape), data.classes
         if (inputs + 1) * classes > LARGEST:
             allowed = f"takes (inputs + 1) * classes up to {LARGEST}"

@@ -114,6 +114,8 @@ class GraphedEngine(Engine):
     def obstacle(self, run: RunConfig, device: str) -> str | None:
         if not device.startswith("cuda"):
             return "needs device=cuda"
+        if run.model.name == "own":
+            return "captures no module from outside, whose steps may ask the host"
         return unlisted(self.trains, run)
 
     def batch_size(self, run: RunConfig, device: str) -> int:

@@ -165,6 +165,8 @@ class TritonEngine(Engine):
         if (other := triton_missing() or unlisted(self.trains, run)) is not None:
             return other
         data = load(run.dataset)
+        if len(data.shape) != 1:
+            return "trains on points, not on images"
         shape = (math.prod(data.shape), data.classes, run.precision)
         if geometry(run.model.width, *shape) is None:
             most = 32 * MOST_WARPS * max(0, most_units(*shape))

@@ -1,5 +1,7 @@
 """What every model is: settings, and a function of explicit parameters, batched over runs."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
 
@@ -51,6 +53,10 @@ class ModelConfig:
 
     name: str = setting("???", "the network", short="model")
     width: int = channel_width(100, "channels")
+
+    def resolved(self) -> ModelConfig:
+        """As of a dataset, see :class:`dynsweep.data.DatasetConfig`."""
+        return self
 
     def build(self, shape: tuple[int, ...], classes: int) -> Model:
         """The network for samples of that shape."""

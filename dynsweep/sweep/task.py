@@ -13,6 +13,7 @@ from dynsweep.config import Run, typed
 from dynsweep.config.intent import meant
 from dynsweep.config.secrets import hidden
 from dynsweep.errors import DeviceLost, DynsweepError, RunFailed, StorageError
+from dynsweep.own import along
 from dynsweep.store import SweepPaths
 from dynsweep.store.files import replacing
 from dynsweep.store.foreign import ForeignFile, refuse_foreign
@@ -73,6 +74,7 @@ class Task:
         number = hydra.job.num if multirun else 0
         try:
             # First of all: a setting may be refused.
+            along(hydra.runtime.config_sources)
             _hide_secrets(Path(hydra.runtime.output_dir, hydra.output_subdir or "", "hydra.yaml"))
             both = multirun  # a sweep was checked as a whole
             run = meant(Run(number, list(hydra.overrides.task), typed(cfg)), both)

@@ -47,6 +47,7 @@ def _obstacle(run: RunConfig, device: str | None) -> ConfigError | None:
         return ConfigError("dataset", run.dataset.name, _too_large(needed, free))
     data = load(run.dataset)
     try:
+        run.loss.trial(data.classes, run.seed)
         model = run.model.build(data.shape, data.classes)
         size, samples = run.optimizer.batch_size, len(data.train_labels)
         if size is not None and size > samples:

@@ -1,7 +1,7 @@
 """Class weights and learning rates at every step: the tables by which all engines step."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from dynsweep.config import ScheduleConfig
 from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch
-from dynsweep.loss import class_weights, drawn_classes
+from dynsweep.loss import class_weights, drawn_classes, own_class_weights
 from dynsweep.training.probe import Probe
 
 TABLE = 2**24  # numbers of a table, at most: 64 MB in float32
@@ -51,7 +51,7 @@ class Schedule:
     learning rates that follow it."""
 
     def __init__(self, batch: Batch, device: str, probe: Probe | None = None) -> None:
-        self.run, self.steps = batch.first, batch.steps
+        self.batch, self.run, self.steps = batch, batch.first, batch.steps
         self.runs, self.classes = len(batch), batch.dataset.classes
         self.device, self.dtype = torch.device(device), getattr(torch, self.run.dtype)
         self.probe = probe or Probe(batch, device)
@@ -61,6 +61,7 @@ class Schedule:
             torch.as_tensor(batch.array(f"loss.{name}")).to(self.device, torch.float64)[:, None]
             for name in ("period", "amplitude")
         )
+        self.own = self.run.loss.code().call if self.run.loss._target_ else None  # of the user's
         self.drawn = self._drawn(batch) if self.run.loss.order == "random" else None
 
     def _drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -101,6 +102,8 @@ class Schedule:
         if self.device.type == "cpu":  # where NumPy is several times faster than PyTorch
             arrays, size = [tensor.numpy() for tensor in arrays], max(1, BLOCK // steps)
         values, times, period, amplitude, classes, rows = arrays
+        if self.own is not None:
+            return self._own_class_weights(self.own, first, steps)
         law = {name: getattr(self.run.loss, name) for name in LAW}
         for start in range(0, self.runs, size):
             block = slice(start, start + size)
@@ -108,6 +111,19 @@ class Schedule:
             drawn = classes, rows[block]
             values[block] = class_weights(times, *numbers, steps=self.steps, drawn=drawn, **law)
         return table.transpose(0, 1)
+
+    def _own_class_weights(self, function: Callable[..., Any], first: int, steps: int) -> Tensor:
+        """As :meth:`class_weights`, by a function that is asked run by run."""
+        times = np.arange(first, first + steps, dtype=np.float64)
+        table = torch.empty(self.runs, steps, self.classes, dtype=torch.float64)
+        for row, run in enumerate(self.batch.runs):
+            weights = own_class_weights(
+                function, times, run.loss.period, run.loss.amplitude, self.classes,
+                steps=self.steps, seed=run.seed, static_end=run.loss.static_end,
+                last_period_static=run.loss.last_period_static, settings=run.loss.settings,
+            )  # fmt: skip
+            table[row] = torch.from_numpy(weights)
+        return table.to(self.device, self.dtype).transpose(0, 1)
 
     def rates(self, first: int, steps: int) -> Tensor:
         """Learning rates of ``steps`` steps from ``first``, shape ``(steps, runs)``."""
