@@ -32,7 +32,24 @@ QUANTITIES = {
     **{metric: metric for metric in METRICS},
     **{f"{GAIN}{metric}": f"{metric}_gain" for metric in ACCURACIES},
 }
-WORDS = COLUMN_WORDS | {f"{GAIN}{name}": f"gain in {COLUMN_WORDS[name]}" for name in ACCURACIES}
+# What a diagram can show of cells alone.
+CELL_QUANTITIES = {
+    "learning_probability": "learning_share",
+    "seeds": "seeds",
+    **{f"{metric}_error": f"{metric}_error" for metric in METRICS},
+}
+WORDS = {
+    **COLUMN_WORDS,
+    **{f"{GAIN}{name}": f"gain in {COLUMN_WORDS[name]}" for name in ACCURACIES},
+    "learning_probability": "share of seeds that learn",
+    "seeds": "seeds",
+    **{f"{name}_error": f"error of the {words}" for name, words in COLUMN_WORDS.items()},
+}
+
+
+def cell_column(name: str) -> str:
+    """The column of cells that a diagram of one of ``QUANTITIES`` or ``CELL_QUANTITIES`` shows."""
+    return CELL_QUANTITIES[name] if name in CELL_QUANTITIES else mean_column(QUANTITIES[name])
 
 
 def mean_column(metric: str) -> str:

@@ -38,11 +38,11 @@ def cells(runs: pd.DataFrame) -> pd.DataFrame:
     statistics = {"mean": "mean", "std": "std", "se": "sem"}
     moments = {f"{m}_{name}": (m, how) for m in METRICS for name, how in statistics.items()}
     table = groups.agg(**counts, **moments).astype(dict.fromkeys(counts, int))
-    values = {f"{m}_count": groups[m].count() for m in ACCURACIES}
+    values = {f"{m}_count": groups[m].count() for m in METRICS}
     learning = groups["learned"].agg(["sum", "count"]).astype(float)
     table = table.join(gains(runs, by)).assign(**values).reset_index()
     table = table.merge(runs[keys].drop_duplicates(by), on=by, how="left")
-    table = precision.with_errors(table, ACCURACIES)
+    table = precision.with_errors(table, METRICS)
     table = table.drop(columns=list(values)).assign(**_learning(learning))
     return ordered(table[[*keys, *(name for name in table if name not in keys)]])
 

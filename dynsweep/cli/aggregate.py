@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dynsweep.analysis import select
+from dynsweep.analysis.adaptive import adaptive
 from dynsweep.analysis.columns import ACCURACIES, QUANTITIES, result_columns
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
@@ -81,6 +82,7 @@ def aggregate(
         drawn = cells(shown)
     wanted = [select.conditions(text, shown, "decision") for text in decisions]
     axes = select.axes(drawn, x, y)
+    rounds = adaptive(directories)
 
     paths = SweepPaths(summary.output)
     drawers = _drawers(metrics) if figures else {}
@@ -96,7 +98,7 @@ def aggregate(
     if figures:
         from dynsweep.figures import SweepTables, style
 
-        tables = SweepTables(shown, drawn, *axes, wanted, summary.notes)
+        tables = SweepTables(shown, drawn, *axes, rounds, wanted, summary.notes)
         for name, draw in drawers.items():
             if figure := draw(tables):
                 summary.files += style.save_all(figure, paths.directory / name, formats)
@@ -104,7 +106,9 @@ def aggregate(
     if html and len(runs):
         from dynsweep.page.page import write_page
 
-        summary.notes += write_page(directories, runs, table, axes, paths.report, variance)
+        summary.notes += write_page(
+            directories, runs, table, axes, paths.report, variance, bool(rounds and rounds.refine)
+        )
         summary.files.append(paths.report)
     return summary
 

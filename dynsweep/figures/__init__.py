@@ -16,7 +16,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import ACCURACIES
+from dynsweep.analysis.columns import ACCURACIES, cell_column
 from dynsweep.analysis.select import obstacle
 from dynsweep.figures.decision_regions import regions_of_sweep
 from dynsweep.figures.layout import MAX_PANELS
@@ -49,11 +49,27 @@ def diagram(tables: SweepTables, metric: str) -> Figure | None:
             f"Figures show the first {MAX_PANELS} of {count} panels ({', '.join(settings)}); "
             f"choose others with dynsweep-aggregate --where {settings[0]}=..."
         )
-    return phase_panels(cells, metric, *axes)
+    return phase_panels(cells, metric, axes[0], axes[1], adaptive=tables.adaptive)
+
+
+def of_cells(tables: SweepTables, quantity: str) -> Figure | None:
+    """Draw the seeds of an adaptive sweep, or the error of what it looks at; or which share of the
+    seeds learns, where that can be told from their number."""
+    x, y, adaptive = tables.x, tables.y, tables.adaptive
+    share = quantity == "learning_probability"
+    if x is None or y is None or not (adaptive or (share and tables.cells["seeds"].max() >= 5)):
+        return None
+    if quantity == "error" and adaptive:
+        quantity = f"{adaptive.objective}_error"
+    if tables.cells[cell_column(quantity)].isna().all():
+        return None
+    return phase_panels(tables.cells, quantity, x, y, adaptive=adaptive)
 
 
 FIGURES: dict[str, Callable[[SweepTables], Figure | None]] = {
     **{f"phase_diagram_{name}": partial(diagram, metric=name) for name in METRICS},
     **{f"gain_{name}": partial(diagram, metric=f"gain_{name}") for name in ACCURACIES},
+    "phase_diagram_learning_probability": partial(of_cells, quantity="learning_probability"),
+    **{name: partial(of_cells, quantity=name) for name in ("seeds", "error")},
     "decision_regions": regions_of_sweep,
 }

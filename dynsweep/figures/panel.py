@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from dynsweep.analysis.columns import GAIN, QUANTITIES, mean_column
+from dynsweep.analysis.columns import GAIN, QUANTITIES, cell_column
 from dynsweep.analysis.grid import Scale
 from dynsweep.figures import style
 from dynsweep.figures.layout import inches, starts_static
@@ -49,10 +49,11 @@ class Panel:
     """Cells over the settings ``x`` and ``y``, whose scales all panels of a figure share."""
 
     def __init__(
-        self, ax: Axes, cells: pd.DataFrame, x: str, y: str, scales: tuple[Scale, Scale]
-    ) -> None:
+        self, ax: Axes, cells: pd.DataFrame, x: str, y: str, scales: tuple[Scale, Scale],
+        finer: bool = False,
+    ) -> None:  # fmt: skip
         self.ax, self.cells, self.x, self.y = ax, cells, x, y
-        self.xs, self.ys = scales
+        self.xs, self.ys, self.finer = *scales, finer
         ax.set(
             xscale="log" if self.xs.log else "linear", xlim=self.xs.edges[[0, -1]],
             yscale="log" if self.ys.log else "linear", ylim=self.ys.edges[[0, -1]],
@@ -62,12 +63,12 @@ class Panel:
         self.static_row = starts_static(y, self.ys)
         # Values that come from a search fill little of their grid, and read better as points.
         grid_size = len(self.xs.values) * len(self.ys.values)
-        self.sparse = len(cells) < SPARSE * grid_size and grid_size > 50
+        self.sparse = len(cells) < SPARSE * grid_size and grid_size > 50 and not finer
         self.x_edges, self.y_edges = self.xs.parts(self.xs.edges), self.ys.parts(self.ys.edges)
 
     def draw(self, metric: str, norm: Normalize, cmap: str) -> None:
         """Colour the cells by a metric; what a legend has to explain gets a label."""
-        values = self.cells[mean_column(QUANTITIES[metric])].astype(float)
+        values = self.cells[cell_column(metric)].astype(float)
         if self.sparse:
             self.ax.set_facecolor(style.MISSING)
             self.ax.scatter(
@@ -75,24 +76,28 @@ class Panel:
                 norm=norm, cmap=cmap, edgecolor=style.INK, linewidth=0.4,
             )  # fmt: skip
             return
-        colours = self._matrix(values)
+        edges = [self.xs.edges, self.ys.edges]
+        if self.finer:
+            *edges, colours = self._patches(values)
+        else:
+            colours = self._matrix(values)
         empty = np.isnan(colours)
         if empty.any():
-            missing = empty & ~(self._matrix(self.cells["seeds"]) > 0)
+            missing = empty & ~(self._matrix(self.cells["seeds"]) > 0) if not self.finer else empty
             self.ax.add_patch(Rectangle(
                 (0, 0), 1, 1, transform=self.ax.transAxes, zorder=0, hatch="////", linewidth=0,
                 facecolor=style.MISSING, edgecolor="0.72",
                 label="no result" if missing.any() else "_",
             ))  # fmt: skip
         mesh = self.ax.pcolormesh(
-            self.xs.edges, self.ys.edges, np.ma.masked_invalid(colours),
+            *edges, np.ma.masked_invalid(colours),
             norm=norm, cmap=cmap, rasterized=True,
         )  # fmt: skip
         self._draw_lines(between_cells=max(colours.shape) <= 12)
         width, height = inches(self.ax)
         widths, heights = np.diff(self.x_edges) * width, np.diff(self.y_edges) * height
         # A number of four letters needs this room, inches.
-        numbers = bool(widths.min() > 0.36 and heights.min() > 0.19)
+        numbers = bool(widths.min() > 0.36 and heights.min() > 0.19) and not self.finer
         if numbers:
             self._write_numbers(mesh)
         room = 72 * min(float(np.median(widths)), float(np.median(heights)))
@@ -104,6 +109,26 @@ class Panel:
         table = table.drop_duplicates([self.x, self.y])
         wide = table.pivot(index=self.y, columns=self.x, values="_value")
         return wide.reindex(index=self.ys.values, columns=self.xs.values).to_numpy(float)
+
+    def _patches(
+        self, values: pd.Series
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Cells of different sizes: each reaches halfway to its neighbours. Edges of the axes, and
+        the value of the nearest cell between these, ``(y, x)``."""
+        from scipy.spatial import cKDTree
+
+        edges, places = [], []
+        for scale, name in ((self.xs, self.x), (self.ys, self.y)):
+            fine = np.sort(np.concatenate([scale.edges, scale.positions]))
+            unit = max(len(scale.values) - 1, 1)
+            parts = unit * scale.parts(fine)
+            edges.append(fine)
+            at = scale.parts(scale.at(self.cells[name]))
+            places.append(((parts[1:] + parts[:-1]) / 2, unit * at))
+        (across, x), (up, y) = places
+        middles = np.stack([*np.meshgrid(across, up)], axis=-1)
+        _, nearest = cKDTree(np.stack([x, y], axis=1)).query(middles)
+        return edges[0], edges[1], values.to_numpy(float)[nearest]
 
     def _draw_lines(self, between_cells: bool) -> None:
         """Lines between cells, and a dark one beside the static loss, itself one cell."""

@@ -11,24 +11,35 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import GAIN, QUANTITIES, WORDS, kinds, mean_column
+from dynsweep.analysis.adaptive import Adaptive
+from dynsweep.analysis.columns import ACCURACIES, CELL_QUANTITIES, GAIN, WORDS, cell_column, kinds
+from dynsweep.analysis.precision import LEARNED
 from dynsweep.config import DATASETS, labels
 from dynsweep.figures import layout, style
+from dynsweep.figures.boundary import boundary
 from dynsweep.figures.panel import Panel
 
 
 @style.styled
 def phase_panels(
-    cells: pd.DataFrame, metric: str, x: str, y: str, *, figure: Figure | None = None
+    cells: pd.DataFrame,
+    metric: str,
+    x: str,
+    y: str,
+    *,
+    figure: Figure | None = None,
+    adaptive: Adaptive | None = None,
 ) -> Figure:
     """Draw the mean of a metric over seeds as coloured cells at their true positions.
 
     Args:
         cells: table of :func:`dynsweep.analysis.statistics.cells`; settings first.
-        metric: one of ``dynsweep.analysis.columns.QUANTITIES``.
+        metric: one of ``dynsweep.analysis.columns.QUANTITIES`` or ``CELL_QUANTITIES``.
         x: setting of the horizontal axis, a column of ``cells``.
         y: setting of the vertical axis.
         figure: an empty one to draw in.
+        adaptive: what the rounds of an adaptive sweep were after: its cells may have different
+            sizes, and fill the diagram; over accuracies stands the contour of 0.8 with its band.
 
     Returns:
         The figure; its last axes are the colour bar, those before it the panels (the first 12,
@@ -50,7 +61,7 @@ def phase_panels(
         labels.axis_label(x, model), labels.axis_label(y, model), bar=True, figure=figure,
     )  # fmt: skip
     style.title(figure, layout.headline(metric), layout.facts(cells, metric, note))
-    _draw(axes, [rows for _, rows in parts], table, metric, x, y)
+    _draw(axes, [rows for _, rows in parts], table, metric, (x, y), adaptive)
     layout.legend(figure)
     return figure
 
@@ -69,7 +80,7 @@ def phase_panel(
     model = table["model"].iloc[0]
     ax.set(xlabel=labels.axis_label(x, model), ylabel=labels.axis_label(y, model))
     ax.set_title(layout.headline(metric), loc="left", fontweight="bold")
-    _draw([ax], [table], table, metric, x, y)
+    _draw([ax], [table], table, metric, (x, y))
     if ax.get_legend_handles_labels()[0]:
         below = -0.75 / layout.inches(ax)[1]  # tick labels and the axis label are between
         ax.legend(loc="upper left", bbox_to_anchor=(0, below), borderaxespad=0, borderpad=0)
@@ -81,12 +92,13 @@ def _draw(
     parts: Sequence[pd.DataFrame],
     table: pd.DataFrame,
     metric: str,
-    x: str,
-    y: str,
+    settings: tuple[str, str],
+    adaptive: Adaptive | None = None,
 ) -> None:
     """Draw cells into panels, and the colour bar, and label the ticks."""
+    x, y = settings
     scales = grid.scale(table[x]), grid.scale(table[y])
-    norm, extend, limits = _colours(table, metric)
+    norm, extend, limits = _colours(table, metric, adaptive)
     cmap = style.DIVERGING if metric.startswith(GAIN) else style.SEQUENTIAL
     # Before the cells: the room that is left decides which numbers fit.
     figure: Any = axes[0].figure
@@ -94,7 +106,8 @@ def _draw(
     if isinstance(norm, LogNorm):
         style.round_ticks(bar.ax.yaxis)
     bar.set_label("\n".join([WORDS[metric], limits]).strip())
-    panels = [Panel(ax, rows, x, y, scales) for ax, rows in zip(axes, parts, strict=True)]
+    finer = adaptive is not None and adaptive.refine > 0
+    panels = [Panel(ax, rows, x, y, scales, finer) for ax, rows in zip(axes, parts, strict=True)]
     for which, name, scale in zip("xy", (x, y), scales, strict=True):
         figure.draw_without_rendering()  # axes get their sizes, which ticks and numbers go by
         if not any(panel.sparse for panel in panels):
@@ -104,6 +117,8 @@ def _draw(
     figure.draw_without_rendering()
     for panel in panels:
         panel.draw(metric, norm, cmap)
+        if adaptive and metric in ACCURACIES:
+            boundary(panel, metric)
 
 
 def _chance(table: pd.DataFrame) -> float:
@@ -116,12 +131,20 @@ def _chance(table: pd.DataFrame) -> float:
     return float(table.get("dataset.chance", known).fillna(known).min())
 
 
-def _colours(table: pd.DataFrame, metric: str) -> tuple[Normalize, str, str]:
+def _colours(
+    table: pd.DataFrame, metric: str, adaptive: Adaptive | None
+) -> tuple[Normalize, str, str]:
     """How values become colours, which end of the bar has an arrow, and what a reader has to
     know of its ends."""
-    values = table[mean_column(QUANTITIES[metric])].to_numpy(float)
+    values = table[cell_column(metric)].to_numpy(float)
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    if metric == "learning_probability":
+        return Normalize(0, 1), "neither", f"(training accuracy of at least {LEARNED:g})"
+    if metric in CELL_QUANTITIES:
+        wanted = adaptive.error if adaptive and metric != "seeds" else None
+        top = "" if wanted is None else f"({wanted:g} is wanted)"
+        return Normalize(0, high if high > 0 else 1), "neither", top
     if metric.startswith(GAIN):
         limit = max(np.ceil(max(-low, high) * 20 - 1e-9) / 20, 0.05)
         return Normalize(-limit, limit), "neither", "over the static loss"

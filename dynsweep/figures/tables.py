@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from dynsweep.analysis.adaptive import Adaptive
+
 
 @dataclass
 class SweepTables:
@@ -15,6 +17,7 @@ class SweepTables:
         cells: a row per cell of the grid, as in ``cells.csv``: settings, then statistics.
         x: setting of the horizontal axis, a column of both; ``None`` where nothing was swept.
         y: setting of the vertical axis; ``None`` where a line reads better.
+        adaptive: what the rounds of an adaptive sweep were after.
         decisions: runs that the user wants to see as decision regions, each as the texts of
             settings by their names.
         notes: for the summary, one line each; see :meth:`note`.
@@ -24,6 +27,7 @@ class SweepTables:
     cells: pd.DataFrame
     x: str | None = None
     y: str | None = None
+    adaptive: Adaptive | None = None
     decisions: Sequence[dict[str, str]] = ()
     notes: list[str] = field(default_factory=list)
 

@@ -92,8 +92,14 @@ class Rounds:
 
     def note(self, chosen: Round) -> None:
         """Write a round down, before its first run."""
+        wishes = {
+            "objective": self.objective,
+            "error": self.conf.error,
+            "refine": self.conf.refine,
+        }
         asked = {self.key(point): seeds for point, seeds in chosen.seeds.items()}
-        line = seal({"command": self.command, "round": chosen.number, "asked": asked})
+        round_ = {"command": self.command, "round": chosen.number, **wishes, "asked": asked}
+        line = seal(round_)
         with storing(self.file), self.file.open("a") as file:
             file.write(line + "\n")
 

@@ -64,7 +64,35 @@ function grid() {
     if (free.some((index) => cells.at[index][cell] !== +view.slice[index])) continue;
     lines[view.y < 0 ? 0 : cells.at[view.y][cell]][cells.at[view.x][cell]].push(cell);
   }
+  if (view.y >= 0) spreadStatic(lines);
+  if (view.y >= 0 && data.finer) reach(lines);
   return lines;
+}
+
+// The static loss is one cell whatever the period: it stands in its whole row or column.
+function spreadStatic(lines) {
+  const [across, up] = [data.axes[view.x], data.axes[view.y]];
+  const row = up.name === "amplitude" && across.dynamical ? up.values.indexOf(1) : -1;
+  const column = across.name === "amplitude" && up.dynamical ? across.values.indexOf(1) : -1;
+  const places = row >= 0 ? across.values.map((_, x) => [x, row]) : column >= 0 ? up.values.map((_, y) => [column, y]) : [];
+  const cell = places.map(([x, y]) => lines[y][x]).find((chosen) => chosen.length);
+  if (cell) for (const [x, y] of places) if (!lines[y][x].length) lines[y][x] = cell;
+}
+
+// Cells of different sizes: each reaches as far as no other is nearer.
+function reach(lines) {
+  const unit = (axis) => (axis.values.length - 1 || 1) / (axis.places.at(-1) - axis.places[0] || 1);
+  const [across, up] = [data.axes[view.x], data.axes[view.y]];
+  const [x, y] = [across.places.map((at) => at * unit(across)), up.places.map((at) => at * unit(up))];
+  const known = lines.flatMap((line, j) => line.flatMap((chosen, i) => (chosen.length ? [[i, j, chosen]] : [])));
+  lines.forEach((line, j) => line.forEach((chosen, i) => {
+    if (chosen.length || !known.length) return;
+    let least = Infinity;
+    for (const [p, q, cell] of known) {
+      const distance = (x[i] - x[p]) ** 2 + (y[j] - y[q]) ** 2;
+      if (distance < least - 1e-9) [least, line[i]] = [distance, cell];
+    }
+  }));
 }
 
 function describe(x, y, chosen) {
@@ -96,7 +124,7 @@ const wrapped = (words) => (words.match(/.{1,20}(\s|$)|.{1,20}/g) ?? []).map(esc
 function ticks(axis, most) {
   const step = axis.numeric ? Math.ceil(axis.words.length / most) : 1;
   const kept = axis.words.map((_, place) => place).filter((place) => place % step === 0);
-  return { tickmode: "array", tickvals: kept, ticktext: kept.map((place) => wrapped(axis.words[place])), title: { text: axis.label, standoff: 12 } };
+  return { tickmode: "array", tickvals: kept.map((place) => axis.places?.[place] ?? place), ticktext: kept.map((place) => wrapped(axis.words[place])), title: { text: axis.label, standoff: 12 } };
 }
 
 function draw() {
@@ -107,11 +135,13 @@ function draw() {
   byId("plot").removeAllListeners?.("plotly_click");
   byId("plot").on("plotly_click", ({ points }) => {
     const point = points[0];
-    view.cursor = view.y < 0 ? [point.customdata, 0] : [point.x, point.y];
+    view.cursor = view.y < 0 ? [point.customdata, 0] : [placeOf(data.axes[view.x], point.x), placeOf(data.axes[view.y], point.y)];
     open(lines);
   });
   mark(lines);
 }
+
+const placeOf = (axis, at) => Math.max(0, axis.edges.findLastIndex((edge, place) => edge <= at && place < axis.places.length));
 
 // Values with the first and the last colour; those beyond look the same.
 function span(values) {
@@ -129,9 +159,9 @@ function drawMap(lines) {
   const [low, high] = span(z.flat().filter((value) => value !== null));
   const bound = Math.max(Math.abs(low), Math.abs(high), 1e-9); // no gain is the middle of the colours
   const most = Math.max(4, Math.floor(byId("plot").clientWidth / 55));
-  const gap = Math.max(lines.length, lines[0].length) <= 30 ? 1 : 0; // between small cells it would be all that one sees
+  const gap = !data.finer && Math.max(lines.length, lines[0].length) <= 30 ? 1 : 0; // between small cells it would be all that one sees
   Plotly.react("plot", [{
-    type: "heatmap", z, text, hovertemplate: "%{text}<extra></extra>", xgap: gap, ygap: gap,
+    type: "heatmap", x: data.axes[view.x].edges, y: data.axes[view.y].edges, z, text, hovertemplate: "%{text}<extra></extra>", xgap: gap, ygap: gap,
     colorscale: gain ? "RdBu" : view.scale, reversescale: false,
     zmin: gain ? -bound : low, zmax: gain ? bound : high, hoverongaps: true,
     colorbar: { title: { text: data.shown[view.metric], side: "right" }, thickness: 14 },
@@ -169,7 +199,8 @@ function mark(lines) {
   byId("said").textContent = describe(x, y, lines[y][x]).join("; ");
   if (view.y < 0) return;
   const ink = getComputedStyle(document.documentElement).getPropertyValue("--accent");
-  const box = { type: "rect", x0: x - 0.5, x1: x + 0.5, y0: y - 0.5, y1: y + 0.5, line: { color: ink, width: 3 } };
+  const [across, up] = [data.axes[view.x].edges, data.axes[view.y].edges];
+  const box = { type: "rect", x0: across[x], x1: across[x + 1], y0: up[y], y1: up[y + 1], line: { color: ink, width: 3 } };
   Plotly.relayout("plot", { shapes: [box] });
 }
 

@@ -42,13 +42,14 @@ def write_page(
     axes: Sequence[str | None],
     path: Path,
     variance: Variance,
+    finer: bool = False,
 ) -> list[str]:
     """Write the page of these sweeps into the file ``path``; returns notes on what was left out.
 
     Tables and axes are those of :func:`dynsweep.page.payload.payload`; of the ``variance`` the
-    page draws the shares.
+    page draws the shares. ``finer``: cells may have different sizes, and fill the diagram.
     """
-    content = payload(runs, cells, axes) | {"variance": bars(variance)}
+    content = payload(runs, cells, axes, finer) | {"variance": bars(variance)}
     content["comparison"] = comparison(directories, axes)
     notes = []
     if content["runs"]:

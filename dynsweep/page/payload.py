@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from dynsweep.analysis import grid
-from dynsweep.analysis.columns import QUANTITIES, WORDS, mean_column, setting_columns, varying
+from dynsweep.analysis.columns import (
+    DYNAMICAL_SETTINGS,
+    QUANTITIES,
+    WORDS,
+    mean_column,
+    setting_columns,
+    varying,
+)
 from dynsweep.analysis.statistics import with_gains
 from dynsweep.analysis.variance import Variance, ranked
 from dynsweep.config import labels
@@ -18,11 +25,15 @@ from dynsweep.store import FAILED, STATUSES
 MOST_RUNS = 50_000  # beyond this the page has cells alone
 
 
-def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None]) -> dict[str, Any]:
-    """Everything but the pictures; ``axes`` are settings for the diagram's axes at first.
+def payload(
+    runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None], finer: bool = False
+) -> dict[str, Any]:
+    """Everything but the pictures; ``axes`` are settings for the diagram's axes at first, and
+    ``finer`` tells that cells have different sizes, and fill the diagram.
 
     Returns:
-        ``axes`` (swept settings: name, words, sorted values, whether log-spaced), ``start``
+        ``axes`` (swept settings: name, words, sorted values, where these stand and the borders
+        between them, whether log-spaced), ``finer``, ``start``
         (places of the first two), ``fixed`` (the other settings), ``shown`` (quantities in
         words), ``counts`` (runs by status), ``cells`` (columns: ``at``, the index of each swept
         setting's value, counts of runs, and ``of`` each quantity mean, standard error and number
@@ -31,15 +42,16 @@ def payload(runs: pd.DataFrame, cells: pd.DataFrame, axes: Sequence[str | None])
     """
     swept = [name for name in varying(runs) if name != "seed"]
     fixed = [name for name in setting_columns(runs) if name not in (*swept, "seed")]
-    described = [_axis(name, runs) for name in swept]
+    described = [_axis(name, runs, finer) for name in swept]
     numbers = cells[swept].assign(cell=np.arange(len(cells)))
     runs = with_gains(runs)
     runs["cell"] = runs[swept].merge(numbers, on=swept, how="left")["cell"] if swept else 0
     return {
         "axes": described,
+        "finer": finer,
         "start": [swept.index(name) for name in axes if name in swept],
         "fixed": {name: _plain(runs[name].iloc[0]) for name in fixed},
-        "shown": WORDS | {"seconds": "seconds per run"},
+        "shown": {name: WORDS[name] for name in QUANTITIES} | {"seconds": "seconds per run"},
         "statuses": STATUSES,
         "counts": runs["status"].value_counts().reindex(STATUSES, fill_value=0).to_dict(),
         "cells": {
@@ -97,14 +109,22 @@ def _statistics(runs: pd.DataFrame, cells: pd.DataFrame) -> dict[str, dict[str, 
     }
 
 
-def _axis(name: str, runs: pd.DataFrame) -> dict[str, Any]:
+def _axis(name: str, runs: pd.DataFrame, finer: bool = False) -> dict[str, Any]:
     scale = grid.scale(runs[name])
     values = [_plain(value) for value in scale.values] + [None] * bool(runs[name].isna().any())
+    if finer and len(scale.values) == len(values) > 1:  # at their true places
+        stretched = np.log10 if scale.log else np.asarray
+        at, edges = stretched(scale.positions).tolist(), stretched(scale.edges).tolist()
+    else:
+        at, edges = list(range(len(values))), [k - 0.5 for k in range(len(values) + 1)]
     return {
         "name": name,
         "label": labels.axis_label(name, runs["model"].iloc[0]),
         "values": values,
         "words": [labels.number(value) for value in values],
+        "dynamical": name in DYNAMICAL_SETTINGS,
+        "places": at,
+        "edges": edges,
         "log": scale.log,
         "numeric": all(isinstance(v, int | float) and not isinstance(v, bool) for v in values),
     }
