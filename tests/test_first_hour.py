@@ -8,6 +8,7 @@ More of it: words, files of others and status in ``test_cli_first_hour.py``, fig
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -151,7 +152,7 @@ def test_a_plan_trains_nothing(tmp_path: Path, dynsweep: Dynsweep) -> None:
     faster, slower = (line for line in lines if line.startswith(start))
     assert "compiled engine on cpu (the fastest)" in faster
     assert "(the compiled one takes (inputs + 1) * classes up to 300, not 2 inputs and 101" in slower
-    assert "Training takes less than a second here." in lines
+    assert any(re.fullmatch("Training takes (less|about) .* here.", line) for line in lines)
     assert not (tmp_path / "d").exists()
     one = dynsweep("steps=9", "dry_run=true", "hydra.run.dir=r")
     assert one.returncode == 0, one.stderr
