@@ -57,6 +57,8 @@ def torch_settings(run: RunConfig, device: str) -> Iterator[None]:
             switch.allow_tf32 = value
 
 
+SHARERS = "DYNSWEEP_WORKERS_OF_GPU"  # in the environment of workers that share one
+
 # Options of glibc's mallopt, and what they are by themselves where large blocks come and go.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 KEEP = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
@@ -100,9 +102,12 @@ def available_threads() -> int:
 
 def available_memory(device: str) -> int:
     """Bytes that this process may still take on ``device``; on the CPU what is free or holds but
-    copies of files, at most what its cgroup and Slurm leave it."""
+    copies of files, at most what its cgroup and Slurm leave it. On a GPU what is free, or PyTorch
+    has but does not use, at most an even share with the other workers there."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
+        free, whole = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(min(free + cached, whole // (_variable(SHARERS) or 1)))
     limits = [_field("/proc/meminfo", "MemAvailable:") * 1024]
     limits = [*filter(None, limits)] or [
         os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
