@@ -14,6 +14,7 @@ from cuda_on_cpu import Capture, Graph, cuda_on_cpu
 from dynsweep.config import RunConfig, ScheduleConfig
 from dynsweep.engines import graphed
 from dynsweep.engines.batches import Batch
+from dynsweep.engines.devices import torch_settings
 from dynsweep.engines.graphed import GraphedSession
 from dynsweep.engines.reference import ReferenceSession
 
@@ -140,3 +141,20 @@ def test_a_graph_replays_into_the_memory_that_it_captured() -> None:
     assert (x.tolist(), y.tolist()) == ([2.0] * 3, [2.0] * 2)
     graph.replay()
     assert (x.tolist(), y.tolist()) == ([4.0] * 3, [3.0] * 2)
+
+
+def test_cudnn_is_deterministic_while_a_run_trains_on_cuda(make_run: Make) -> None:
+    with torch_settings(make_run(precision="tf32"), "cuda"):
+        assert torch.backends.cudnn.deterministic
+        assert torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cudnn.deterministic
+
+
+def test_initial_weights_are_drawn_once_for_each_seed(make_run: Make) -> None:
+    """And are those of each run alone."""
+    seeds = [3, 0, 3, 7, 0]
+    batch = Batch(tuple(make_run(seed=seed) for seed in seeds))
+    stacked = batch.initial_weights()
+    for place, seed in enumerate(seeds):
+        for name, value in batch.model.init(seed).items():
+            assert torch.equal(stacked[name][place], value)

@@ -41,18 +41,22 @@ def torch_settings(run: RunConfig, device: str) -> Iterator[None]:
     threads = torch.get_num_threads()
     switches: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
     before = [switch.allow_tf32 for switch in switches]
+    deterministic = torch.backends.cudnn.deterministic
     # The simple model's matrices are so small that threads cost more than they bring.
     small = isinstance(run.model, MLPConfig)
     try:
         if device.startswith("cuda"):
             for switch in switches:
                 switch.allow_tf32 = run.precision == "tf32"
+            # Else a training that goes on from a checkpoint would not be the same to the bit.
+            torch.backends.cudnn.deterministic = True
         else:
             torch.set_num_threads(run.engine.threads or (1 if small else available_threads()))
         with nullcontext() if device.startswith("cuda") else memory_kept():
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
         for switch, value in zip(switches, before, strict=True):
             switch.allow_tf32 = value
 
