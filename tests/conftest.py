@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from runs import make_run as run_from
 
 from dynsweep.config import RunConfig
+from dynsweep.data.download import RECORD, TEST, TRAIN
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
 COMMAND = [sys.executable, "-m", "dynsweep"]
@@ -41,3 +43,14 @@ def dynsweep(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """CIFAR-10's files with a few random images each."""
+    folder, rng = tmp_path_factory.mktemp("images"), np.random.RandomState(0)
+    for name in (*TRAIN, TEST):
+        records = rng.randint(0, 256, (5, RECORD)).astype(np.uint8)
+        records[:, 0] = rng.randint(0, 10, 5)
+        records.tofile(folder / name)
+    return str(folder)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +11,12 @@ import torch
 from by_hand import advance
 from cuda_on_cpu import Capture, Graph, cuda_on_cpu
 
-from dynsweep.analysis.frame import load_frame
-from dynsweep.config import Run, RunConfig, ScheduleConfig
-from dynsweep.data.download import RECORD, TEST, TRAIN
+from dynsweep.config import RunConfig, ScheduleConfig
 from dynsweep.engines import graphed
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.faults import short_of_memory
+from dynsweep.engines.devices import torch_settings
 from dynsweep.engines.graphed import GraphedSession
 from dynsweep.engines.reference import ReferenceSession
-from dynsweep.errors import DeviceLost
-from dynsweep.sweep import teams
-from dynsweep.sweep.runner import run_sweep
 
 Make = Callable[..., RunConfig]
 
@@ -99,17 +91,6 @@ def test_replays_are_the_reference_engine_bit_for_bit(make_run: Make, case: str)
     compare(make_run, settings, [1, 17, 18, 9] if case != "sharpness" else [15, 15, 15])
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """CIFAR-10's files with a few random images each."""
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.RandomState(0)
-    for name in (*TRAIN, TEST):
-        records = rng.randint(0, 256, (5, RECORD)).astype(np.uint8)
-        records[:, 0] = rng.randint(0, 10, 5)
-        records.tofile(folder / name)
-    return str(folder)
-
-
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float64"])
 @pytest.mark.parametrize("model", NETWORKS)
 def test_convolutions_and_augmented_images_too(
@@ -162,77 +143,18 @@ def test_a_graph_replays_into_the_memory_that_it_captured() -> None:
     assert (x.tolist(), y.tolist()) == ([4.0] * 3, [3.0] * 2)
 
 
-def test_what_ran_out_of_memory_is_released_before_its_halves_train(
-    make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After captures too, and though no collector runs by itself."""
-    held: list[weakref.ref[ReferenceSession]] = []
-    alive: list[int] = []
-    take = GraphedSession.take
-
-    def tight(self: GraphedSession, steps: int) -> None:
-        take(self, steps)
-        if self.runs > 2 and steps == 4:
-            raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
-
-    class Session(GraphedSession):
-        def __init__(self, *arguments: Any) -> None:
-            alive.append(sum(one() is not None for one in held))
-            super().__init__(*arguments)
-            held.append(weakref.ref(self))
-
-    monkeypatch.setattr(graphed, "STEPS", 4)  # which only a capture takes at once
-    monkeypatch.setattr(GraphedSession, "take", tight)
-    monkeypatch.setattr("dynsweep.engines.reference.ReferenceEngine.session", Session)
-    gc.disable()
-    grid = [
-        Run(k, [], make_run(steps=10, width=8, seed=k, engine__name="reference")) for k in range(8)
-    ]
-    try:
-        run_sweep(grid, tmp_path)
-    finally:
-        gc.enable()
-    assert (load_frame([tmp_path])["status"] == "completed").all()
-    assert len(alive) == 1 + 2 * 3
-    assert max(alive) == 0
+def test_cudnn_is_deterministic_while_a_run_trains_on_cuda(make_run: Make) -> None:
+    with torch_settings(make_run(precision="tf32"), "cuda"):
+        assert torch.backends.cudnn.deterministic
+        assert torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cudnn.deterministic
 
 
-SHORT = [
-    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-    MemoryError(),
-    RuntimeError("CUDA error: out of memory"),
-    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
-    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
-    RuntimeError("FIND was unable to find an engine to execute this computation"),
-    RuntimeError(
-        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory"
-    ),
-    RuntimeError("Triton Error [CUDA]: out of memory"),
-]
-
-
-@pytest.mark.parametrize("error", SHORT)
-def test_words_for_too_little_memory(error: Exception) -> None:
-    assert short_of_memory(error)
-    ended = RuntimeError("CUDA error: operation failed due to a previous error during capture")
-    assert not short_of_memory(ended)
-    ended.__context__ = error
-    assert short_of_memory(ended)
-
-
-def test_a_device_that_answers_no_more_ends_the_process(
-    make_run: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is recorded of runs that are not known to be at fault. (This build of PyTorch has
-    no CUDA to answer.)"""
-    monkeypatch.setattr(teams, "resolve_device", lambda setting: "cuda")
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**34, 2**34))
-
-    def broken(*_: Any) -> None:
-        raise RuntimeError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(graphed.GraphedEngine, "session", broken)
-    grid = [Run(k, [], make_run(seed=k, engine__name="graphed")) for k in range(4)]
-    with pytest.raises(DeviceLost, match="no longer be used by this process: RuntimeError: CUDA"):
-        run_sweep(grid, tmp_path)
-    assert not [*tmp_path.glob("runs/*")]
+def test_initial_weights_are_drawn_once_for_each_seed(make_run: Make) -> None:
+    """And are those of each run alone."""
+    seeds = [3, 0, 3, 7, 0]
+    batch = Batch(tuple(make_run(seed=seed) for seed in seeds))
+    stacked = batch.initial_weights()
+    for place, seed in enumerate(seeds):
+        for name, value in batch.model.init(seed).items():
+            assert torch.equal(stacked[name][place], value)

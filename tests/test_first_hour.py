@@ -151,7 +151,7 @@ def test_a_plan_trains_nothing(tmp_path: Path, dynsweep: Dynsweep) -> None:
     start = "3 runs in 1 batch: mlp, width 100, 9 steps, SGD on the whole training set; "
     faster, slower = (line for line in lines if line.startswith(start))
     assert "compiled engine on cpu (the fastest)" in faster
-    assert "(the compiled one takes (inputs + 1) * classes up to 300, not 2 inputs and 101" in slower
+    assert "(the compiled one takes (inputs + 1) * classes up to 300, not 2 inputs" in slower
     assert any(re.fullmatch("Training takes (less|about) .* here.", line) for line in lines)
     assert not (tmp_path / "d").exists()
     one = dynsweep("steps=9", "dry_run=true", "hydra.run.dir=r")

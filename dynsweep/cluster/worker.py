@@ -19,7 +19,7 @@ from dynsweep.cluster.balance import balanced
 from dynsweep.cluster.monitor import Monitor, TaskState
 from dynsweep.cluster.shards import Shard, Submission, WorkerStatus, write_shards
 from dynsweep.config import Run
-from dynsweep.engines.devices import available_threads, resolve_device, visible_gpus
+from dynsweep.engines.devices import SHARERS, available_threads, resolve_device, visible_gpus
 from dynsweep.errors import Preempted
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.runner import run_sweep
@@ -133,6 +133,7 @@ class LocalExecutor:
             environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
             if gpus:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+                environment[SHARERS] = str(-(-len(shards) // len(gpus)))
             command = [sys.executable, "-m", "dynsweep.cluster.worker", str(shard.path)]
             log_file = shard.path.with_suffix(".log")
             with log_file.open("ab") as file:

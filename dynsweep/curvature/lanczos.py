@@ -1,6 +1,6 @@
 """The Hessian of every run's loss at once, and its largest eigenvalues by Lanczos' method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -38,6 +38,25 @@ class Hessian:
             inner, self.params, retain_graph=True, materialize_grads=True
         )
         return _flat(products)
+
+
+class SlicedHessian:
+    """As :class:`Hessian`, of a sum over slices of the samples, whose graphs would not fit into
+    memory all at once: each is made anew for every product.
+
+    Args:
+        slices: each makes its part of the losses.
+    """
+
+    def __init__(self, slices: Sequence[Callable[[], Tensor]], params: Sequence[Tensor]) -> None:
+        self.slices, self.params = slices, params
+        self.size = sum(param[0].numel() for param in params)
+
+    def __matmul__(self, vectors: Tensor) -> Tensor:
+        total = torch.zeros_like(vectors)
+        for losses in self.slices:
+            total += Hessian(losses(), self.params) @ vectors
+        return total
 
 
 def _flat(values: Sequence[Tensor]) -> Tensor:

@@ -55,9 +55,11 @@ class Batch:
 
     def initial_weights(self) -> dict[str, Tensor]:
         """Each run's, in the layout of ``Model.init``, stacked; float64 on the CPU."""
-        model = self.model
-        drawn = [model.init(run.seed) for run in self.runs]
-        return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+        seeds = [run.seed for run in self.runs]
+        places = {seed: place for place, seed in enumerate(dict.fromkeys(seeds))}
+        drawn = [*map(self.model.init, places)]  # once for each seed: a grid has few
+        index = torch.tensor([places[seed] for seed in seeds])
+        return {name: torch.stack([one[name] for one in drawn])[index] for name in drawn[0]}
 
 
 def total_steps(run: RunConfig) -> int:

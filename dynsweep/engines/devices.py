@@ -41,21 +41,27 @@ def torch_settings(run: RunConfig, device: str) -> Iterator[None]:
     threads = torch.get_num_threads()
     switches: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
     before = [switch.allow_tf32 for switch in switches]
+    deterministic = torch.backends.cudnn.deterministic
     # The simple model's matrices are so small that threads cost more than they bring.
     small = isinstance(run.model, MLPConfig)
     try:
         if device.startswith("cuda"):
             for switch in switches:
                 switch.allow_tf32 = run.precision == "tf32"
+            # Else a training that goes on from a checkpoint would not be the same to the bit.
+            torch.backends.cudnn.deterministic = True
         else:
             torch.set_num_threads(run.engine.threads or (1 if small else available_threads()))
         with nullcontext() if device.startswith("cuda") else memory_kept():
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
         for switch, value in zip(switches, before, strict=True):
             switch.allow_tf32 = value
 
+
+SHARERS = "DYNSWEEP_WORKERS_OF_GPU"  # in the environment of workers that share one
 
 # Options of glibc's mallopt, and what they are by themselves where large blocks come and go.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
@@ -100,9 +106,12 @@ def available_threads() -> int:
 
 def available_memory(device: str) -> int:
     """Bytes that this process may still take on ``device``; on the CPU what is free or holds but
-    copies of files, at most what its cgroup and Slurm leave it."""
+    copies of files, at most what its cgroup and Slurm leave it. On a GPU what is free, or PyTorch
+    has but does not use, at most an even share with the other workers there."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
+        free, whole = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(min(free + cached, whole // (_variable(SHARERS) or 1)))
     limits = [_field("/proc/meminfo", "MemAvailable:") * 1024 or _free_pages()]
     files = _field("/sys/fs/cgroup/memory.stat", "inactive_file")
     limits += [

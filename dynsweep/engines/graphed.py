@@ -17,6 +17,7 @@ from dynsweep.engines.base import ANY, TABLES, Capabilities, Engine, unlisted
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import available_memory
 from dynsweep.engines.reference import AMPLE, ReferenceSession, memory
+from dynsweep.engines.work import measuring
 
 STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
 ROWS = 1024  # steps of which the device holds class weights and learning rates
@@ -120,7 +121,7 @@ class GraphedEngine(Engine):
 
     def batch_size(self, run: RunConfig, device: str) -> int:
         """As many as fit into half of the free memory; more than 2048 gain nothing."""
-        return max(1, min(2048, available_memory(device) // 2 // memory(run)))
+        return max(1, min(2048, available_memory(device) // 2 // (memory(run) + measuring(run))))
 
     def memory(self, run: RunConfig) -> int:
         return memory(run) // AMPLE

@@ -21,6 +21,8 @@ from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
 from dynsweep.engines.base import SIMPLE, Engine, Session, hidden_units, named_weights, unlisted
 from dynsweep.engines.batches import Batch
+from dynsweep.engines.devices import available_memory
+from dynsweep.engines.work import measuring
 
 REGISTERS = 255  # 32-bit registers of a thread
 MOST_WARPS = 8  # per run; at 255 registers a multiprocessor holds no more
@@ -174,5 +176,6 @@ class TritonEngine(Engine):
         return None
 
     def batch_size(self, run: RunConfig, device: str) -> int:
-        # Kilobytes a run: memory is no bound. More than a wave or two of programs gains nothing.
-        return 4096
+        # Kilobytes a run, but where PyTorch measures it; more than a wave or two gain nothing.
+        free = available_memory(device) // 2 if device.startswith("cuda") else math.inf
+        return max(1, int(min(4096, free // max(1, measuring(run)))))

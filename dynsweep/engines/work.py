@@ -1,4 +1,4 @@
-"""How much there is to compute in a run, counted without computing."""
+"""How much there is to compute in a run, and to hold, counted without computing."""
 
 from functools import lru_cache
 
@@ -6,6 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from dynsweep.config import DatasetConfig, ModelConfig, RunConfig
+from dynsweep.curvature.lanczos import MOST
 from dynsweep.data import load
 from dynsweep.engines.batches import total_steps
 
@@ -24,6 +25,18 @@ def operations(run: RunConfig) -> float:
         products = (run.observe.sharpness.order or PRODUCTS) * HESSIAN
         count += gradient * measured * products * (steps // run.observe.sharpness.every)
     return count + gradient * whole  # the last evaluation, also of a run of no steps
+
+
+def measuring(run: RunConfig) -> int:
+    """Bytes that one run takes while its curvature is measured, besides activations in slices."""
+    data, observe = load(run.dataset), run.observe
+    vectors = 0  # of the size of the parameters
+    if observe.sharpness.every or run.optimizer.schedule.name == "sharpness":
+        vectors = 2 * (observe.sharpness.order or MOST)  # Lanczos' basis, and a copy of it
+    if observe.ntk.every:
+        vectors = max(vectors, 2 * observe.ntk.samples * data.classes)
+    numbers = vectors * run.model.build(data.shape, data.classes).size
+    return numbers * (8 if run.dtype == "float64" else 4)
 
 
 @lru_cache

@@ -40,9 +40,8 @@ class Myrtle5(Model):
         self.shapes |= {f"conv{k}": (wide, wide, 3, 3) for k in (2, 3, 4)}
         self.shapes["dense"] = (wide, classes)
         self.size = sum(math.prod(shape) for shape in self.shapes.values())
-        # Two layers at full size, one at a quarter, one at a sixteenth; each before and after
-        # its ReLU.
-        self.footprint = 2 * wide * height * width * 45 // 16
+        # Two layers at full size, one at a quarter, one at a sixteenth, and what was pooled.
+        self.footprint = wide * height * width * 45 // 16
 
     def init(self, seed: int) -> Tensors:
         """Weights of variance 2 / fan_in, float64."""

@@ -56,14 +56,14 @@ class WideResNet(Model):
     def __init__(self, config: WideResNetConfig, shape: tuple[int, ...], classes: int) -> None:
         wide, self.blocks = config.width, list[Block]()
         channels, height, width = image_shape(config.name, shape)
-        self.footprint = 2 * wide * height * width
+        self.footprint = wide * height * width
         for group in range(3):
             outputs = config.width * 2**group * config.widen
             for block in range((config.depth - 4) // 6):
                 stride = 2 if group and not block else 1
                 self.blocks.append(Block(f"{group}.{block}", wide, outputs, stride))
                 wide = outputs
-                self.footprint += 6 * wide * height * width // 4**group
+                self.footprint += 7 * wide * height * width // (2 * 4**group)
         self.shapes: dict[str, tuple[int, ...]] = {"conv": (config.width, channels, 3, 3)}
         self.norms = dict[str, int]()
         for b in self.blocks:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynsweep.curvature.lanczos import Hessian, Spectrum, largest
+from dynsweep.curvature.lanczos import Hessian, SlicedHessian, Spectrum, largest
 from dynsweep.curvature.ntk import kernel
 from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch, Network, Samples
@@ -21,6 +21,7 @@ from dynsweep.metrics import COLUMNS, METRICS, PARTS, accuracy
 from dynsweep.models.mlp import ALIGN
 
 SLICE = 2**26  # numbers that an evaluation holds at a time
+KEPT = 2**28  # activations in the graph of a loss that is differentiated twice, at most
 
 
 class Probe:
@@ -55,13 +56,17 @@ class Probe:
     ) -> list[Tensor]:
         """Of every function of logits and labels the values ``(runs, samples)``, padding included;
         the logits are computed slice by slice."""
-        size = max(1, SLICE // (self.runs * self.network.model.footprint * ALIGN)) * ALIGN
         rows = []
-        for start in range(0, len(samples.shares), size):
-            part = samples[start : start + size]
+        for part in self._slices(samples, SLICE):
             logits = self.network.logits(part.of_every_run(self.runs))
             rows.append([function(logits, part.labels) for function in functions])
         return [torch.cat(values, dim=1) for values in zip(*rows, strict=True)]
+
+    def _slices(self, samples: Samples, numbers: int) -> list[Samples]:
+        """Parts whose activations are about so many numbers, over all runs."""
+        size = max(1, numbers // (self.runs * self.network.model.footprint * ALIGN)) * ALIGN
+        count = len(samples.shares)
+        return [samples[start : start + size] for start in range(0, count, size)]
 
     @torch.no_grad()
     def metrics(self) -> dict[str, NDArray[np.float64]]:
@@ -90,10 +95,14 @@ class Probe:
         minibatch, and batch norm by its running statistics.
         """
         train = self.samples["train"][:samples]
-        (losses,) = self._values(train, [self.functions["loss"]])
-        losses = losses * (train.shares / train.shares.sum())
+        return self._sum(train, train.shares.sum(), class_weights)
+
+    def _sum(self, samples: Samples, shares: Tensor, class_weights: Tensor | None) -> Tensor:
+        """What some samples add to a loss over samples whose shares add up to ``shares``."""
+        (losses,) = self._values(samples, [self.functions["loss"]])
+        losses = losses * (samples.shares / shares)
         if class_weights is not None:
-            losses = losses * class_weights.gather(1, train.labels.expand(self.runs, -1))
+            losses = losses * class_weights.gather(1, samples.labels.expand(self.runs, -1))
         return losses.sum(dim=-1)
 
     def sharpness(
@@ -101,12 +110,16 @@ class Probe:
     ) -> Spectrum:
         """The largest eigenvalues of the Hessian of :meth:`loss`; options as of
         :func:`dynsweep.curvature.lanczos.largest`."""
-        losses = self.loss(class_weights, samples)
-        hessian = Hessian(losses, list(self.network.params.values()))
+        train, params = self.samples["train"][:samples], list(self.network.params.values())
+        shares = train.shares.sum()
+        parts = [
+            partial(self._sum, part, shares, class_weights) for part in self._slices(train, KEPT)
+        ]
+        hessian = Hessian(parts[0](), params) if len(parts) == 1 else SlicedHessian(parts, params)
         # Every run from the same direction, whichever runs it shares a batch with.
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(hessian.size, generator=generator, dtype=torch.float64)
-        return largest(hessian, start.to(losses).expand(self.runs, -1), **options)
+        return largest(hessian, start.to(params[0]).expand(self.runs, -1), **options)
 
     def ntk(self, samples: NDArray[np.int64]) -> Tensor:
         """The empirical neural tangent kernel of those training samples, ``(runs, n, n)``."""
