@@ -25,7 +25,7 @@ TEXT = (Path(__file__).resolve().parent.parent / "docs" / "extending.md").read_t
 EXAMPLES = dict(
     re.findall(r"<!-- example: (\w+) -->\n(.*?)(?=\n##|\n<!-- example|\Z)", TEXT, re.S)
 )
-SMALL: dict[str, Any] = {"steps": 40, "width": 8, "period": 10}
+SMALL: dict[str, Any] = {"steps": 40, "width": 8, "period": 10, "engine__threads": 1}
 
 
 @pytest.fixture
