@@ -136,7 +136,7 @@ def train(
         config = state.compose_config("config", words, run_mode=RunMode.RUN)
         if config.hydra.mode == RunMode.MULTIRUN:
             raise ConfigError("train()", " ".join(words), "is a grid; take sweep()")
-        along(state.config_loader.get_sources())
+        along(config.hydra.runtime.config_sources)
         run = meant(Run(0, words, typed(without_hydra(config))))
     run = Run(0, words, replaced(run.settings, {"save_weights": True}))
     if unfit := check([run]):

@@ -49,9 +49,8 @@ def along(sources: Iterable[Any]) -> None:
     They come last: none takes the place of a package.
     """
     for source in sources:
-        provider, path = source.provider, source.path
-        if str(path).startswith("file://") or provider in ("command-line", "hydra.searchpath"):
-            _append(str(Path(str(path).removeprefix("file://")).absolute()))
+        if source.schema == "file":
+            _append(str(Path(source.path).absolute()))
 
 
 def _append(folder: str) -> None:

@@ -187,6 +187,8 @@ def _group(groups: dict[str, Any], path: str, name: str) -> Any:
     if path not in groups:
         outer, _, last = path.rpartition(".")
         parent = _group(groups, outer, name)
+        if isinstance(parent, dict):
+            raise ConfigError(name, "...", "settings of a callable are numbers, text and lists")
         inner = getattr(parent, last, None)
         if isinstance(inner, dict):
             groups[path] = parent.__dict__[last] = type(inner)(inner)

@@ -234,6 +234,12 @@ def test_tables_are_swept_and_go_by_their_names(tmp_path: Path, dynsweep: Dynswe
     command[2] = "dataset.file=animals.csv,wild.csv"
     again = dynsweep(*command)
     assert "4 of 4 runs are in d already" in again.stdout
+    for word, error in (
+        ("dataset.validation=1", "must be a part between 0 and 1, or a file"),
+        ("dataset.inputs=height", "must be a list, as in [a,b]"),
+    ):
+        refused = dynsweep(*command, word)
+        assert refused.stderr == f"dynsweep: error: {word}: {error}\n"
     refused = dynsweep(*command, "dataset.label=name")
     assert refused.returncode == 2
     assert refused.stderr.startswith("dynsweep: error: dataset.label=name: no such column")

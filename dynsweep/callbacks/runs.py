@@ -160,6 +160,9 @@ def _logged(config: DictConfig, job_return: JobReturn) -> Logged:
         for name, value in record["config"].items()
         if name.partition(".")[0] in DECIDING and value not in (None, [])
     }
+    for group in ("dataset", "model"):
+        if title := settings.get(f"{group}.title"):  # what somebody brought goes by its own name
+            settings[f"{group}.name"] = title
     words = [text for text in record["overrides"] if re.split("[.=]", text)[0] in DECIDING]
     steps = total_steps(run)
     curves: dict[str, dict[int, float]] = {}

@@ -12,6 +12,8 @@ _TYPES = {
     "could not be converted to Float": "must be a number",
     "is not a valid bool": "must be true or false",
     "is not Optional": "must have a value",
+    "is not a ListConfig": "must be a list, as in [a,b]",
+    "Union[float, str]": "must be a part between 0 and 1, or a file",
 }
 # What is no longer there, and what does its work.
 _REPLACED = {"hydra/launcher=fused_local": "hydra.launcher.workers=N of the default launcher"}

@@ -12,7 +12,7 @@ from dynsweep.data.base import Dataset
 from dynsweep.data.own import OwnConfig, facts
 from dynsweep.errors import ConfigError
 from dynsweep.lazy import np
-from dynsweep.settings import check, replaced, setting
+from dynsweep.settings import check, follows, replaced, setting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class TableConfig(OwnConfig):
     validation: float | str = setting(
         0.25, "part of each class for validation, drawn by dataset.seed; or a second file"
     )
-    validation_file: str | None = setting(None, "the second file, as given", place=True)
+    validation_file: str | None = follows(None, "the second file", place=True)
     standardize: bool = setting(
         True, "inputs with mean 0 and standard deviation 1 over the training part"
     )
@@ -48,6 +48,9 @@ class TableConfig(OwnConfig):
             allowed = "must name a file of rows: .csv, .tsv, .parquet or .npz"
             raise ConfigError("dataset.file", self.file, allowed)
         part = self.validation
+        if self.validation_file and part != SECOND:
+            allowed = "follows from the file; type dataset.validation=FILE"
+            raise ConfigError("dataset.validation_file", self.validation_file, allowed)
         if part == SECOND:
             return
         if not part or (not isinstance(part, str) and not 0 < part < 1):
@@ -112,7 +115,7 @@ class TableConfig(OwnConfig):
 def _resolved(config: TableConfig, stamps: tuple[tuple[int, int], ...]) -> TableConfig:
     """The same object each time: the runs of a grid share it."""
     parts = [_rows(*file, stamp, config) for file, stamp in config._stamped()]
-    found = {"content": _content(parts), "title": Path(config.file).stem}
+    found = {"content": _content(parts), "title": config.title or Path(config.file).stem}
     return replaced(config, {**found, **facts(replaced(config, {"content": ""}).load())})
 
 

@@ -44,7 +44,7 @@ class Composer:
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self.loader, self.master = loader, master
-        along(loader.get_sources())
+        along(master.hydra.runtime.config_sources)
         self._parser = OverridesParser.create(config_loader=loader)
         self._parsed: dict[str, tuple[Override, bool]] = {}
         self._bases: dict[tuple[str, ...], Base] = {}
