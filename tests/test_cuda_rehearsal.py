@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +17,7 @@ from by_hand import advance
 from cuda_on_cpu import Capture, Graph, cuda_on_cpu
 
 from dynsweep.config import RunConfig, ScheduleConfig
-from dynsweep.engines import graphed
+from dynsweep.engines import batches, graphed, reference
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
 from dynsweep.engines.graphed import GraphedSession
@@ -158,3 +163,30 @@ def test_initial_weights_are_drawn_once_for_each_seed(make_run: Make) -> None:
     for place, seed in enumerate(seeds):
         for name, value in batch.model.init(seed).items():
             assert torch.equal(stacked[name][place], value)
+
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_a_section_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing import would waste a GPU's time; the slow test takes all of them."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    for module in (batches, reference):
+        monkeypatch.setattr(module, "load", module.load)  # replaced by the benchmark
+    gpu_sections = importlib.import_module("gpu_sections")
+    assert len([*gpu_sections.Sections(True, []).memory()]) == 3
+
+
+@pytest.mark.slow
+def test_the_whole_benchmark_rehearsed(tmp_path: Path) -> None:
+    """Every section in its process; all that is measured agrees, and nothing is a time."""
+    command = [sys.executable, BENCHMARKS / "gpu.py", "--rehearse", "--output", tmp_path / "gpu"]
+    if importlib.util.find_spec("triton"):
+        command += ["--units", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert list(found) == ["correct", "simple", "convolutions", "memory", "command"]
+    assert all(row["agrees"] for row in found["correct"]["rows"])
+    assert found["command"]["rows"][-1]["same to the bit"]
+    assert (tmp_path / "gpu.md").read_text().count("## ") == len(found)

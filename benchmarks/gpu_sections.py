@@ -1,0 +1,259 @@
+"""One section of ``gpu.py``: writes its rows to a file, a line of JSON each, as they come.
+
+    python benchmarks/gpu_sections.py correct|simple|convolutions|memory|command FILE [--rehearse]
+
+A rehearsal takes the same path on the CPU, in sizes that show nothing but that it can be walked:
+CUDA graphs are those of tests/cuda_on_cpu.py, Triton runs in its interpreter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import convolutions
+import gpu_command
+import numpy as np
+import torch
+from torch import nn
+
+from dynsweep.config import (
+    CIFAR10Config,
+    LossConfig,
+    MLPConfig,
+    Myrtle5Config,
+    OptimizerConfig,
+    RunConfig,
+    ScheduleConfig,
+    SpiralsConfig,
+    WideResNetConfig,
+)
+from dynsweep.engines import batches, reference
+from dynsweep.engines.base import Session
+from dynsweep.engines.batches import Batch
+from dynsweep.engines.devices import torch_settings
+from dynsweep.engines.graphed import GraphedSession
+from dynsweep.engines.reference import ReferenceSession, memory
+from dynsweep.engines.triton import TritonSession, triton_missing
+from dynsweep.training.schedules import Schedule
+
+Row = dict[str, Any]
+ENGINES: dict[str, type[Session]] = {
+    "triton": TritonSession, "graphed": GraphedSession, "reference": ReferenceSession,
+}  # fmt: skip
+SGD = OptimizerConfig(lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01, batch_size=50)
+TOLERANCES = {"float64": 1e-9, "float32": 1e-3, "tf32": 0.03, "bfloat16": 0.1}
+SIMPLE = RunConfig(SpiralsConfig(), MLPConfig(), LossConfig())
+SMALL = {"myrtle5": Myrtle5Config(width=8), "wide_resnet": WideResNetConfig(width=4, depth=10)}
+
+
+class Sections:
+    """Where and how much to measure."""
+
+    def __init__(self, rehearse: bool, units: list[int]) -> None:
+        self.rehearse, self.units = rehearse, units
+        self.device = "cpu" if rehearse else "cuda"
+        self.images = convolutions.images()
+        load = batches.load
+        for module in (batches, reference):  # no files needed
+            module.load = lambda config: (  # type: ignore[assignment]
+                self.images if config.name == "cifar10" else load(config)
+            )
+
+    def correct(self) -> Iterator[Row]:
+        """The largest relative error of a weight after a few steps, against float64 on the CPU."""
+        cosine = replace(SGD, schedule=ScheduleConfig("cosine", warmup=0.2))
+        pictures = replace(SIMPLE, dataset=CIFAR10Config(augment=True), optimizer=cosine)
+        cases = {
+            "simple": SIMPLE,
+            "H = 1000": replace(SIMPLE, model=MLPConfig(width=1000)),
+            "squared error": replace(SIMPLE, loss=LossConfig(name="mean_squared_error")),
+            "schedule": replace(SIMPLE, optimizer=replace(cosine, batch_size=None)),
+            "minibatches": replace(SIMPLE, optimizer=cosine),
+        } | {name: replace(pictures, model=model) for name, model in SMALL.items()}
+        for (case, run), (name, kind) in (
+            (case, engine) for case in cases.items() for engine in ENGINES.items()
+        ):
+            simple = case in ("simple", "H = 1000")
+            if name == "triton" and (not simple or triton_missing()):
+                continue
+            few = self.rehearse and (name == "triton" or not simple)
+            for precision in ("float64", "float32", "tf32", "bfloat16"):
+                if precision in ("tf32", "bfloat16") and (simple or name == "reference"):
+                    continue
+                steps = 2 if few else 8
+                error = self.error(run, kind, precision, steps)
+                yield {"case": case, "engine": name, "precision": precision, "steps": steps,
+                       "error": error, "agrees": error < TOLERANCES[precision]}  # fmt: skip
+
+    def error(self, run: RunConfig, kind: type[Session], precision: str, steps: int) -> float:
+        run = replace(run, steps=8, loss=replace(run.loss, period=5))
+        runs = [replace(run, seed=seed) for seed in range(1 if self.rehearse else 3)]
+        exact = self.begin(ReferenceSession, [replace(one, precision="float64") for one in runs],
+                           "cpu")  # fmt: skip
+        ours = self.begin(kind, [replace(one, precision=precision) for one in runs])
+        ends = []
+        for advance in (exact, ours):
+            advance(steps)
+            ends.append(advance.args[0].weights())
+        return max(
+            float(np.linalg.norm(ends[1][name] - value) / (np.linalg.norm(value) + 1e-30))
+            for name, value in ends[0].items()
+        )
+
+    def begin(self, kind: type[Session], runs: list[RunConfig], device: str = "") -> partial[None]:
+        """A function of the number of steps, whose argument is the session."""
+        batch, device = Batch(tuple(runs)), device or self.device
+        return partial(Schedule(batch, device).advance, kind(batch, device))
+
+    def seconds(self, advance: Callable[[int], None], enough: float = 1.0) -> float:
+        """Of a step: the median of five, each of about a fifth of ``enough``."""
+        if self.rehearse:
+            advance(1)
+            return 0.0
+
+        def timed(steps: int) -> float:
+            start = time.perf_counter()
+            advance(steps)
+            torch.cuda.synchronize()
+            return (time.perf_counter() - start) / steps
+
+        steps = 64
+        timed(steps)  # compiles and captures
+        steps = max(32, int(enough / 5 / timed(steps)))
+        timed(steps)
+        return statistics.median(timed(steps) for _ in range(5))
+
+    def simple(self) -> Iterator[Row]:
+        """Microseconds per run and step of the simple model, beside those of others."""
+        for width in (4,) if self.rehearse else (100, 1000):
+            run = replace(SIMPLE, model=MLPConfig(width=width))
+            many = 2 if self.rehearse else 2500
+            rows = [("PyTorch, eager", 1, partial(self.ordinary, run, False))]
+            if not self.rehearse:
+                rows.append(("PyTorch, torch.compile", 1, partial(self.ordinary, run, True)))
+            rows += [
+                (f"dynsweep, {name}", count, partial(self.begin, kind, self.grid(run, count)))
+                for name, kind in ENGINES.items()
+                for count in ((1, 64, many) if name == "triton" else (1, 64))
+                if name != "triton" or not triton_missing()
+            ]
+            try:
+                import peers_jax
+
+                rows.append(("JAX, scan", 1, lambda: peers_jax.scanned([run])))  # noqa: B023
+                runs = self.grid(run, 64)
+                rows.append(("JAX, vmap, scan", 64, lambda: peers_jax.scanned(runs)))  # noqa: B023
+            except ImportError:
+                pass
+            for name, count, start in rows:
+                count = min(count, many)
+                each = self.seconds(start()) / count * 1e6
+                yield {"what": name, "H": width, "runs": count, "us per run and step": each}
+            for most in self.units:
+                with mock.patch("dynsweep.engines.triton.most_units", lambda *_, m=most: m):
+                    advance = self.begin(TritonSession, self.grid(run, many))
+                    each = self.seconds(advance) / many * 1e6
+                name = f"dynsweep, triton, at most {most} units a thread"
+                yield {"what": name, "H": width, "runs": many, "us per run and step": each}
+
+    def grid(self, run: RunConfig, count: int) -> list[RunConfig]:
+        count = min(count, 2) if self.rehearse else count
+        return [replace(run, loss=LossConfig(period=10 + k, amplitude=5.0)) for k in range(count)]
+
+    def ordinary(self, run: RunConfig, compile_it: bool) -> Callable[[int], None]:
+        data = Batch((run,)).dataset
+        inputs = torch.as_tensor(data.train_inputs, dtype=torch.float32, device=self.device)
+        labels = torch.as_tensor(data.train_labels, device=self.device)
+        width = run.model.width
+        model: Any = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, 3))
+        model = model.to(self.device)
+        weights = torch.tensor([1.0, 2.0, 0.5], device=self.device)
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        seen = torch.compile(model) if compile_it else model
+
+        def train(steps: int) -> None:
+            for _ in range(steps):
+                optimizer.zero_grad()
+                losses = nn.functional.cross_entropy(seen(inputs), labels, reduction="none")
+                (weights[labels] * losses).mean().backward()
+                optimizer.step()
+
+        return train
+
+    def convolutions(self) -> Iterator[Row]:
+        """Samples per second of Myrtle5, runs fused or in turn, beside a plain module."""
+        width, size = (2, 4) if self.rehearse else (64, 512)
+        optimizer = replace(SGD, lr=0.01, batch_size=size)
+        base = RunConfig(CIFAR10Config(), Myrtle5Config(width=width), LossConfig(), optimizer)
+        for precision in ("float32", "tf32", "bfloat16"):
+            run = replace(base, precision=precision)
+            with torch_settings(run, self.device):
+                for count in (1, 2) if self.rehearse else (1, 4, 16):
+                    runs = [replace(run, seed=seed) for seed in range(count)]
+                    row: Row = {"precision": precision, "runs": count}
+                    one = self.seconds(self.begin(GraphedSession, runs[:1]), 0.5)
+                    plain = self.seconds(convolutions.ordinary(1, run, self.device), 0.5)
+                    fused = one if count == 1 else 0.0
+                    if count > 1:
+                        fused = self.seconds(self.begin(GraphedSession, runs), 0.5) / count
+                    for name, each in (("in turn", one), ("fused", fused), ("module", plain)):
+                        row[f"{name}, samples/s"] = round(size / each) if each else "-"
+                    yield row
+
+    def memory(self) -> Iterator[Row]:
+        """The peak of PyTorch's allocator against the estimate of a run."""
+        models = {"mlp": MLPConfig(width=1000), "myrtle5": Myrtle5Config(), **SMALL}
+        for name, model in models.items():
+            dataset = SpiralsConfig() if name == "mlp" else CIFAR10Config()
+            size = None if name == "mlp" else 8 if self.rehearse else 512
+            run = RunConfig(dataset, model, LossConfig(), replace(SGD, batch_size=size))
+            held = 0
+            if not self.rehearse:
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+                held = torch.cuda.memory_allocated()
+            self.begin(GraphedSession, [run])(2)
+            peak = 0 if self.rehearse else torch.cuda.max_memory_allocated() - held
+            yield {"model": f"{name} {model.width}", "peak MB": peak / 1e6,
+                   "estimate MB": memory(run) / 1e6}  # fmt: skip
+
+    def command(self) -> Iterator[Row]:
+        """The whole command, killed and gone on with; see gpu_command.py."""
+        return gpu_command.rows(self.device, self.rehearse)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("section")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--units", type=int, nargs="*", default=[])
+    parser.add_argument("--rehearse", action="store_true")
+    options = parser.parse_args()
+    with ExitStack() as stack:
+        if options.rehearse:
+            torch.set_num_threads(1)
+            sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+            from cuda_on_cpu import cuda_on_cpu
+
+            stack.enter_context(mock.patch("dynsweep.engines.graphed.STEPS", 2))
+            stack.enter_context(cuda_on_cpu())
+        sections = Sections(options.rehearse, options.units)
+        file = stack.enter_context(options.file.open("w"))
+        for row in getattr(sections, options.section)():
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    main()
