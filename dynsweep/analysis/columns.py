@@ -66,7 +66,7 @@ def result_columns(runs: pd.DataFrame) -> list[str]:
     """
     settings = [name for name in setting_columns(runs) if name not in PLACE]
     # What only data and code from outside have is told where there are some.
-    settings = [n for n in settings if n not in BROUGHT or not runs[n].fillna("").eq("").all()]
+    settings = [n for n in settings if n not in BROUGHT or set(runs[n].dropna()) - {""}]
     names = dict.fromkeys([*FIRST, *OUTCOME, *varying(runs), *settings, *LAST])
     return [name for name in names if name in runs]
 
