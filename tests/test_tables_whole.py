@@ -19,7 +19,7 @@ from sweeps import AMPLITUDES, PERIODS, plane, record, sweep, write
 
 import dynsweep
 from dynsweep import data
-from dynsweep.analysis.columns import unusual
+from dynsweep.analysis.columns import BROUGHT, unusual
 from dynsweep.analysis.decisions import recorded_settings
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
@@ -66,9 +66,9 @@ def test_the_table_of_the_command_holds_every_setting(real: tuple[Path, str]) ->
     table = pd.read_csv(directory / "results.csv")
     names = table.columns.tolist()
     assert names[: len(CONTRACT)] == CONTRACT
-    own = {one.column for one in SETTINGS.values() if one.identity}
+    own = {one.column for one in SETTINGS.values() if one.identity and one.default != {}}
     others = {"dataset.augment", "dataset.validation", "model.depth", "model.widen"}
-    others |= {f"dataset.{name}" for name in ("inputs", "label", "content", "standardize")}
+    others |= {f"dataset.{name}" for name in ("inputs", "label", "standardize")} | BROUGHT
     assert own - others <= set(names)
     assert table["dataset.noise"].eq(0.4).all()
     assert table["optimizer.momentum"].eq(0.5).all()

@@ -22,6 +22,11 @@ COLUMNS = {name: setting.column for name, setting in SETTINGS.items()}
 DECIDING = {name.partition(".")[0] for name, setting in SETTINGS.items() if setting.identity}
 KINDS = ("dataset.kind", "model.kind")  # see ``kinds``
 PLACE = {setting.column for setting in SETTINGS.values() if not setting.identity} | {*KINDS}
+BROUGHT = {
+    setting.column
+    for setting in SETTINGS.values()
+    if setting.follows or setting.name.endswith("._target_")
+}
 # Settings that mean nothing at amplitude 1: the static loss holds at all their values.
 DYNAMICAL_SETTINGS = [setting.column for setting in SETTINGS.values() if setting.dynamical]
 
@@ -77,6 +82,8 @@ def result_columns(runs: pd.DataFrame) -> list[str]:
     Of where and how a run was computed ``engine`` and ``device`` are told, as they were.
     """
     settings = [name for name in setting_columns(runs) if name not in PLACE]
+    # What only data and code from outside have is told where there are some.
+    settings = [n for n in settings if n not in BROUGHT or set(runs[n].dropna()) - {""}]
     names = dict.fromkeys([*FIRST, *OUTCOME, *varying(runs), *settings, *LAST])
     return [name for name in names if name in runs]
 
@@ -107,7 +114,7 @@ def unusual(runs: pd.DataFrame, without: Collection[str] = ()) -> dict[str, Any]
         rows = dynamical if setting.dynamical else runs
         if not setting.identity or setting.follows or name not in runs:
             continue
-        if name in (*without, "dataset", "model"):
+        if name in (*without, "dataset", "model", "dataset._target_", "model._target_"):
             continue
         if rows[name].nunique(dropna=False) == 1:
             value = rows[name].iloc[0]

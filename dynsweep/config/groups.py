@@ -69,7 +69,10 @@ class LossConfig:
         dynamical=True,
     )
     _target_: str | None = setting(
-        None, "a function of yours for the class weights, as in module.function", dynamical=True
+        None,
+        "a function of yours for the class weights, as in module.function",
+        symbol="class weights",
+        dynamical=True,
     )
     settings: dict[str, Any] = setting(NONE, "its arguments", dynamical=True)  # noqa: RUF009
     content: str = follows("", "of its source", dynamical=True)
