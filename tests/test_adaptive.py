@@ -135,17 +135,19 @@ def test_a_grid_is_made_more_precise_and_finer_in_its_own_directory(
     assert len(table) == len(table.drop_duplicates(["period", "amplitude"]))
 
 
+BAD = [
+    (["hydra.sweeper.runs=20"], "runs=20: must be at least 21: 3 seeds in each of 7 cells"),
+    (["hydra.sweeper.error=0"], "hydra.sweeper.error=0.0: must be a finite number above 0"),
+    (["hydra.sweeper.max_seeds=2"], "max_seeds=2: must be at least hydra.sweeper.min_seeds=3"),
+    (["hydra.sweeper.refine=9"], "hydra.sweeper.refine=9: must lie between 0 and 6"),
+    (["hydra.sweeper.sharp=1"], "sharp"),
+    (["seed=x"], "seed"),
+    (["loss.period=0,10"], "loss.period=0: must be"),
+]
+
+
 @pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["hydra.sweeper.error=0"], "hydra.sweeper.error=0.0: must be a finite number above 0"),
-        (["hydra.sweeper.sharp=1"], "sharp"),
-        (["hydra.sweeper.max_seeds=2"], "max_seeds=2: must be at least hydra.sweeper.min_seeds=3"),
-        (["hydra.sweeper.runs=20"], "runs=20: must be at least 21: 3 seeds in each of 7 cells"),
-        (["hydra.sweeper.refine=9"], "hydra.sweeper.refine=9: must lie between 0 and 6"),
-        (["seed=x"], "seed"),
-        (["loss.period=0,10"], "loss.period=0: must be"),
-    ],
+    ("words", "told"), [BAD[0], *(pytest.param(*one, marks=pytest.mark.slow) for one in BAD[1:])]
 )
 def test_a_bad_setting_is_told_before_anything(
     tmp_path: Path, dynsweep: Dynsweep, words: list[str], told: str

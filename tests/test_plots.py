@@ -17,6 +17,7 @@ from runs import make_run
 from sweeps import AMPLITUDES, PERIODS, SHARED, plane, record, sweep, write
 
 from dynsweep.analysis import grid
+from dynsweep.analysis.adaptive import Adaptive
 from dynsweep.analysis.decisions import Predict, predictor, recorded_settings
 from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.statistics import cells
@@ -299,7 +300,8 @@ def test_twelve_panels_with_marks_do_not_overlap(tmp_path: Path) -> None:
 
 def test_every_figure_of_the_registry_draws_or_says_why_not(trained: Path, tmp_path: Path) -> None:
     frame = load_runs([trained])
-    tables = SweepTables(frame, cells(frame), "period", "amplitude")
+    rounds = Adaptive("train_accuracy", 0.03, 0)
+    tables = SweepTables(frame, cells(frame), "period", "amplitude", rounds)
     assert all(isinstance(draw(tables), Figure) for draw in FIGURES.values())
     assert tables.notes == []
     frame = load_runs([sweep(tmp_path, {"seed": range(2)})])

@@ -54,7 +54,7 @@ def errors(counts: Floats, means: Floats, squares: Floats, pairs: NDArray[Any]) 
     weight = counts + PRIOR_SEEDS
     mean, square = (PRIOR_SEEDS * base + counts * moments) / weight
     variance = np.maximum(square - mean**2, 0.0)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         error: Floats = np.sqrt(variance * weight / (weight + 1) / counts)
     return error
 

@@ -53,21 +53,16 @@ class Cells:
         return [seed for seed in seeds if seed not in self.of(point)]
 
     def _measure(self) -> None:
-        """Means, errors and times of the cells, and which of them want more seeds."""
-        values, seconds = [], []
+        """Means and errors of the cells, and which of them want more seeds."""
+        values = []
         for point in self.points:
             records = self.of(point).values()
             found = [r[self.rounds.objective] for r in records if r["status"] != FAILED]
             values.append([v for v in found if v is not None and math.isfinite(v)])
-            times = [record["seconds"] or 0.0 for record in records]
-            seconds.append(sum(times) / len(times) if times else math.nan)
         self.tried = np.array([len(self.of(point)) for point in self.points])
         self.counts = np.array([len(one) for one in values], float)
         self.means = np.array([np.mean(one) if one else math.nan for one in values])
         squares = np.array([np.mean(np.square(one)) if one else math.nan for one in values])
-        known = np.array(seconds)
-        typical = float(np.nanmean(known)) if np.isfinite(known).any() else 1.0
-        self.seconds = np.where(known > 0, known, max(typical, 1e-9))
         places = self.lattice.places(self.points)
         at = np.array([place for place, _ in places])
         cell = np.array([index for _, index in places])
@@ -129,17 +124,22 @@ class Cells:
                 yield from self.lattice.middles(square)
 
     def _greedy(self, growth: float, wanted: dict[Point, int], room: float) -> Iterator[Point]:
-        """Cells that get one seed more, as often as they do: first where a second of training
-        lowers the error most. The error falls with the root of the seeds."""
+        """Cells that get one seed more, as often as they do: first where the same work lowers the
+        error most. The error falls with the root of the seeds."""
+        from dynsweep.engines.work import operations
 
         def entry(index: int, more: int) -> tuple[float, int, int]:
             have = self.counts[index] + more
             now = self._expected(index, more)
-            return -now * (1 - math.sqrt(have / (have + 1))) / self.seconds[index], index, more
+            return -now * (1 - math.sqrt(have / (have + 1))) / costs[index], index, more
 
-        heap = [
-            entry(i, wanted.get(self.points[i], 0)) for i in np.flatnonzero(self.wants).tolist()
-        ]
+        # Counted, not measured: the same command decides the same, however busy the machine was.
+        costs: dict[int, float] = {}
+        for index in np.flatnonzero(self.wants).tolist():
+            run = self.lattice.run(self.points[index])
+            assert run is not None
+            costs[index] = operations(run.settings)
+        heap = [entry(index, wanted.get(self.points[index], 0)) for index in costs]
         heapq.heapify(heap)
         while heap and room > 0:
             _, index, more = heapq.heappop(heap)
