@@ -163,6 +163,8 @@ def _hydra(words: Sequence[str]) -> Iterator[Any]:
     register()
     register_schemas()
     root, of_job = logging.getLogger(), HydraConfig.instance().cfg
+    theirs = GlobalHydra.instance().hydra  # of a program that has configs of its own
+    GlobalHydra.instance().clear()
     handlers, level = root.handlers[:], root.level
     try:
         with initialize_config_module("dynsweep.conf", version_base="1.3"):
@@ -179,6 +181,7 @@ def _hydra(words: Sequence[str]) -> Iterator[Any]:
         raise ConfigError(setting, value, allowed) from None
     finally:
         HydraConfig.instance().cfg = of_job
+        GlobalHydra.instance().hydra = theirs
         root.handlers[:] = handlers
         root.setLevel(level)
 

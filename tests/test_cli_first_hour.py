@@ -114,7 +114,7 @@ def test_a_short_name_is_answered_with_the_full_one(name: str, full: str) -> Non
     [
         ("lr=0.1", "lr=0.1: no such setting; did you mean optimizer.lr?"),
         ("-m +period=20,30", "period=20: no such setting; did you mean loss.period?"),
-        ("-m model=", "model=: must be one of mlp, myrtle5, wide_resnet"),
+        ("-m model=", "model=: must be one of mlp, myrtle5, own, wide_resnet"),
         (
             "hydra.sweep.dir=",
             "hydra.sweep.dir=: must name a directory; . is the working directory",

@@ -43,7 +43,7 @@ def by_id(*directories: Path) -> pd.DataFrame:
         (["loss.period=2.5"], "loss.period=2.5: must be a whole number"),
         (["optimizer.lr=0"], "optimizer.lr=0.0: must be a finite number above 0"),
         (["optimizer.lr=inf"], "optimizer.lr=inf: must be a finite number above 0"),
-        (["dataset=mnist"], "dataset=mnist: must be one of cifar10, spirals"),
+        (["dataset=mnist"], "dataset=mnist: must be one of cifar10, own, spirals, table"),
         (["model.init=zeros"], "model.init=zeros: must be one of standard, glorot"),
         (["+model.depth=3"], "model.depth=3: no such setting"),
         (["~model"], "model.name=???: must be one of mlp"),
@@ -58,7 +58,7 @@ def by_id(*directories: Path) -> pd.DataFrame:
         (["-m", "seed=0,1", "model.widht=3"], "model.widht=3: no such setting"),
         (
             ["-m", "seed=0,1", "dataset=spirals,mnist"],
-            "dataset=mnist: must be one of cifar10, spirals",
+            "dataset=mnist: must be one of cifar10, own, spirals, table",
         ),
         (["+sweep=period_amplitude", "loss.period=5,0"], "loss.period=0: must be a finite"),
         (["+sweep=period_amplitude", "loss.period=5,6", "typo=3"], "typo=3: no such setting"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 
 import dynsweep
@@ -80,6 +81,14 @@ def test_what_is_wrong_raises_one_line_and_leaves_nothing(
     assert "\n" not in str(refused.value)
     assert not place.exists()
     assert isinstance(refused.value, ValueError)
+
+
+def test_a_program_with_hydra_keeps_its_own() -> None:
+    with initialize_config_module("dynsweep.conf", version_base="1.3"):
+        own = GlobalHydra.instance().hydra
+        assert dynsweep.train(**SMALL).outcome["status"] == "completed"
+        assert GlobalHydra.instance().hydra is own
+        assert compose("config")["steps"] == 35000
 
 
 def test_train_takes_one_run() -> None:
