@@ -7,6 +7,7 @@ import itertools
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from dynsweep.config import Run
 from dynsweep.config.intent import meant, meant_all
 from dynsweep.config.launchers import AdaptiveSweeperConf
 from dynsweep.config.words import NO_DIRECTORY
-from dynsweep.errors import ConfigError
+from dynsweep.errors import ConfigError, StorageError
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
 from dynsweep.launchers.grid import jobs
@@ -104,6 +105,9 @@ class AdaptiveSweeper(FusedSweeper):
                     break
             else:
                 log.info("%s", _end(chosen, self.conf))
+                if chosen.number == 1:  # of a grid that was precise enough: for its figures
+                    with suppress(StorageError):
+                        rounds.note(chosen)
         raise_failures(list(itertools.chain(*returns)))
         return returns
 
