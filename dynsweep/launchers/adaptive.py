@@ -7,8 +7,9 @@ import itertools
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
@@ -17,18 +18,19 @@ from dynsweep.config import Run
 from dynsweep.config.intent import meant, meant_all
 from dynsweep.config.launchers import AdaptiveSweeperConf
 from dynsweep.config.words import NO_DIRECTORY
-from dynsweep.errors import ConfigError
+from dynsweep.errors import ConfigError, StorageError
 from dynsweep.launchers.compose import Composer
 from dynsweep.launchers.fused import FusedLauncher
 from dynsweep.launchers.grid import jobs
-from dynsweep.launchers.lattice import Lattice, seeded
 from dynsweep.launchers.multirun import make_sweep, no_trace_of_refusals, write_multirun
-from dynsweep.launchers.rounds import Round, Rounds
 from dynsweep.launchers.sweeper import FusedSweeper, plan, raise_failures
 from dynsweep.settings import check
 from dynsweep.store import latest
 from dynsweep.sweep.progress import told
 from dynsweep.sweep.task import Task
+
+if TYPE_CHECKING:  # NumPy and Pandas: only once there is such a sweep
+    from dynsweep.launchers.rounds import Round, Rounds
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,9 @@ class AdaptiveSweeper(FusedSweeper):
         if not isinstance(self.task, Task):
             allowed = "trains the runs of dynsweep; for another app take basic"
             raise ConfigError("hydra/sweeper", "adaptive", allowed)
+        from dynsweep.launchers.lattice import Lattice
+        from dynsweep.launchers.rounds import Rounds
+
         check(self.conf, PREFIX)
         basic, launcher = self.basic, self.basic.launcher
         config, loader = basic.config, basic.hydra_context.config_loader
@@ -100,6 +105,9 @@ class AdaptiveSweeper(FusedSweeper):
                     break
             else:
                 log.info("%s", _end(chosen, self.conf))
+                if chosen.number == 1:  # of a grid that was precise enough: for its figures
+                    with suppress(StorageError):
+                        rounds.note(chosen)
         raise_failures(list(itertools.chain(*returns)))
         return returns
 
@@ -112,8 +120,10 @@ class AdaptiveSweeper(FusedSweeper):
             found = launcher.launch([run.overrides for run in runs], runs[0].number)
         return found
 
-    def _runs(self, rounds: Rounds, chosen: Round, number: int) -> list[Run]:
+    def _runs(self, rounds: "Rounds", chosen: "Round", number: int) -> list[Run]:
         """The runs of a round, numbered from ``number``; the task is told which cannot train."""
+        from dynsweep.launchers.lattice import seeded
+
         found: list[Run] = []
         unfit: dict[int, ConfigError] = {}
         for point, seeds in chosen.seeds.items():
@@ -159,7 +169,7 @@ def _without_seeds(tasks: list[list[str]]) -> tuple[int, list[list[str]]]:
     return least, [list(job) for job in dict.fromkeys(kept)]
 
 
-def _progress(chosen: Round, conf: AdaptiveSweeperConf) -> str:
+def _progress(chosen: "Round", conf: AdaptiveSweeperConf) -> str:
     asked, cells = sum(map(len, chosen.seeds.values())), len(chosen.seeds)
     text = f"Round {chosen.number}: {_count(asked, 'run')} for {_count(cells, 'cell')}"
     if chosen.runs:
@@ -173,9 +183,9 @@ def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
-def _above(chosen: Round, conf: AdaptiveSweeperConf) -> str:
+def _above(chosen: "Round", conf: AdaptiveSweeperConf) -> str:
     above = chosen.above + chosen.spent
-    text = f"{above:,} of {chosen.cells:,} cells above the error {conf.error:g}"
+    text = f"{above:,} of {_count(chosen.cells, 'cell')} above the error {conf.error:g}"
     if above:
         text += f" (largest {chosen.largest:.3f})"
     if chosen.spent:
@@ -183,8 +193,8 @@ def _above(chosen: Round, conf: AdaptiveSweeperConf) -> str:
     return text
 
 
-def _end(chosen: Round, conf: AdaptiveSweeperConf) -> str:
-    text = f"{chosen.runs:,} runs in {chosen.cells:,} cells"
+def _end(chosen: "Round", conf: AdaptiveSweeperConf) -> str:
+    text = f"{_count(chosen.runs, 'run')} in {_count(chosen.cells, 'cell')}"
     if conf.error is not None:
         text += f"; {_above(chosen, conf)}"
     bounded = conf.runs is not None and chosen.runs >= conf.runs
