@@ -18,7 +18,7 @@ from dynsweep.engines.base import named_weights
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledSession
 
-FILL = 16  # units are filled up to a multiple: whole vectors on every processor
+FILL = 16  # units are filled up to a multiple, by one at least: whole vectors on any processor
 LARGEST = 16  # numbers of an entry of sums, at most: up to 5 classes
 MANY = 1500  # points from which groups of groups pay
 
@@ -47,6 +47,11 @@ def box(points: NDArray[np.floating]) -> NDArray[np.floating]:
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 16 * np.finfo(points.dtype).eps * np.abs(points).max()
     return np.concatenate([(low + high) / 2, (high - low) / 2 + margin])
+
+
+def filling(width: int) -> int:
+    """Units of weights 0 that stand behind the real ones."""
+    return FILL - width % FILL
 
 
 def levels(samples: int) -> int:
@@ -105,17 +110,17 @@ class HalfPlaneSession(CompiledSession):
         self.data = tuple(
             _aligned(one.ravel()) for one in (x.T, tiles, labels.astype(integers), shares)
         )
-        idle = -self.width % FILL
+        idle = filling(self.width)
         self.plan = (_aligned(boxes.ravel()), _aligned(inner.ravel()), starts, lanes, idle)
         stride, most = self.width + idle, int(np.diff(starts).max())
         numbers = (
             shape.derived * stride, stride * shape.entry, shape.heads * most * lanes,
             shape.heads * most * lanes, shape.heads,
-            lanes * (shape.features * shape.heads + 4), shape.step * lanes,
+            lanes * (shape.features * shape.heads + 4),
             lanes // 4 * 16 * shape.entry, len(boxes) * shape.entry,
             max(most, lanes) * shape.entry,
         )  # fmt: skip
-        listed = most * stride + lanes
+        listed = most * (stride + 4) + lanes
         words = (len(boxes) * stride // lanes, listed, listed)
         self.workspace = [
             (
@@ -131,7 +136,7 @@ class HalfPlaneSession(CompiledSession):
         super()._pack(units, output_bias)
         w2 = units[:, -self.classes :]
         rows = [units[:, : self.inputs + self.bias], w2[:, :-1] - w2[:, -1:], w2]
-        filled = np.pad(np.concatenate(rows, axis=1), ((0, 0), (0, 0), (0, -self.width % FILL)))
+        filled = np.pad(np.concatenate(rows, axis=1), ((0, 0), (0, 0), (0, filling(self.width))))
         self.units = np.ascontiguousarray(filled.reshape(self.runs, -1))
 
     def _rows(self) -> NDArray[Any]:

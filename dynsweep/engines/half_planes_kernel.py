@@ -8,6 +8,7 @@ from typing import Any
 from dynsweep.engines import compiled_kernel, half_planes_passes, half_planes_vectors
 from dynsweep.engines.compiled_passes import softmax
 from dynsweep.engines.half_planes_passes import (
+    TOGETHER,
     choose,
     classify,
     derive,
@@ -51,8 +52,8 @@ def kernel(
         """
         x, tiles, labels, shares = data
         boxes, inner, starts, lanes, idle = plan
-        derived, sums, z, q, totals, affine, spare, table, outer_sums, group_sums = scratch[:10]
-        outer_on, cut, active, counts, outer, outer_active, outer_cut = scratch[10:]
+        derived, sums, z, q, totals, affine, table, outer_sums, group_sums = scratch[:9]
+        outer_on, cut, active, counts, outer, outer_active, outer_cut = scratch[9:]
         units, bias2 = weights[run], b2[run]
         points = len(labels)
         stride = len(units) // (inputs + bias + 2 * classes - 1)
@@ -77,7 +78,7 @@ def kernel(
                     refine(inputs, heads, bias, size, (*its, outer_active, outer_cut))
                 for group in range(groups):
                     if levels == 2:
-                        chosen = (units, outer, outer_cut, n, group, cut, first)
+                        chosen = (units, stride, outer, outer_cut, n, group, cut, first)
                         count = choose(inputs, heads, bias, size, chosen)
                         function, jump = affine[group:], lanes
                     else:
@@ -85,12 +86,13 @@ def kernel(
                         listed = (affine, outer_on, cut, first)
                         count = classify(inputs, heads, bias, size, (*those, *listed))
                         function, jump = affine, 1
+                    turns = (count + TOGETHER - 1) // TOGETHER
                     point = start + group * lanes
                     where = (units, stride, x, points, point, function, jump, z, padded)
-                    pairs = (group * lanes, cut, active, first, count)
+                    pairs = (group * lanes, cut, active, first, turns)
                     forward(inputs, heads, bias, size, (*where, *pairs))
-                    counts[group] = count
-                    first += count
+                    counts[group] = turns
+                    first += turns * TOGETHER
                 shown = (padded, x, z, q, labels[start:end], shares[start:end], bias2)
                 softmax(0, classes, bias, (*shown, class_weights[run, step], totals))
                 for c in range(heads):
@@ -98,16 +100,18 @@ def kernel(
                 first = 0
                 for group in range(groups):
                     point = start + group * lanes
-                    its = (q, padded, group * lanes, tiles, point, spare, table, group_sums, group)
+                    its = (q, padded, group * lanes, tiles, point, table, group_sums, group)
                     tabulate(inputs, heads, bias, size, its)
                     pairs = (table, sums, cut, active, first, counts[group])
                     select(inputs, heads, bias, size, pairs)
-                    first += counts[group]
+                    first += counts[group] * TOGETHER
                 if levels == 2:
                     group_sums[groups * entry :] = 0  # those that the last part lacks
                     its = (group_sums, table, outer_sums, part)
                     tabulate_sums(inputs, heads, bias, size, its)
-                    select(inputs, heads, bias, size, (table, sums, outer, outer_active, none, n))
+                    turns = (n + TOGETHER - 1) // TOGETHER
+                    pairs = (table, sums, outer, outer_active, none, turns)
+                    select(inputs, heads, bias, size, pairs)
             rate = rates[run, step]
             if bias:
                 total = totals[0] * 0

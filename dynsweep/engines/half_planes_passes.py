@@ -32,6 +32,7 @@ from dynsweep.engines.compiled_vectors import integer
 from dynsweep.engines.half_planes_vectors import WORD, Lanes
 
 SUBSET = 4  # points whose subsets are tabulated together
+TOGETHER = 4  # units to a turn of a loop: it ends less often, and mostly where it did before
 
 
 def power(number: int) -> int:
@@ -162,7 +163,15 @@ def _classify(vec: Lanes, shape: Shape, *values: Any) -> Any:
     for k, total in enumerate(vec.quads(sums)[: -(-count // 4)]):
         vec.put(total, affine, integer(4 * k))
     # Units that only fill up the last vector have weights 0, and so cut everything, at the end.
-    return b.sub(b.sub(end, first), idle)
+    end = b.sub(end, idle)
+    _fill(vec, stride, cut, end)
+    return b.sub(end, first)
+
+
+def _fill(vec: Lanes, stride: Any, listed: Any, end: Any) -> None:
+    """Fill up a list to a multiple of TOGETHER with the last unit, which has weights 0."""
+    last = vec.builder.sub(vec.builder.trunc(stride, WORD), ir.Constant(WORD, 1))
+    vec.put(vec.spread(last, vec.words), listed, end)
 
 
 def _refine(vec: Lanes, shape: Shape, *values: Any) -> None:
@@ -192,12 +201,14 @@ def _refine(vec: Lanes, shape: Shape, *values: Any) -> None:
     start = [vec.element(affine, integer(r)) for r in range(count)]
     for r, total in enumerate(vec.loop(n, start, body)):
         vec.put(total, affine, integer(r * vec.lanes))
+    for filled in (on_masks, masks):
+        vec.put(ir.Constant(vec.words, [0] * vec.lanes), filled, n)
 
 
 def _choose(vec: Lanes, shape: Shape, *values: Any) -> Any:
     """Those of the ``n`` units ``cut`` whose mask has bit ``group``, to ``chosen`` from ``first``;
     returns how many these are."""
-    _, cut, masks, n, group, chosen, first = values
+    _, stride, cut, masks, n, group, chosen, first = values
     b = vec.builder
     if vec.size == 64:
         bit = b.shl(ir.Constant(WORD, 1), b.trunc(group, WORD))
@@ -206,17 +217,7 @@ def _choose(vec: Lanes, shape: Shape, *values: Any) -> Any:
         def several(k: Any, carried: list[Any]) -> list[Any]:
             start = vec.at(0, (k, vec.lanes))
             found = b.icmp_signed("!=", b.and_(vec.get(masks, start, vec.words), bit), none)
-            inside = b.icmp_signed(
-                "<",
-                b.add(
-                    vec.spread(b.trunc(start, WORD)),
-                    ir.Constant(vec.words, list(range(vec.lanes))),
-                ),
-                vec.spread(b.trunc(n, WORD)),
-            )
-            listed, more = vec.compress(
-                vec.get(cut, start, vec.words), b.and_(found, inside)
-            )
+            listed, more = vec.compress(vec.get(cut, start, vec.words), found)
             vec.put(listed, chosen, carried[0])
             return [b.add(carried[0], more)]
 
@@ -230,11 +231,13 @@ def _choose(vec: Lanes, shape: Shape, *values: Any) -> Any:
             return [b.add(carried[0], b.and_(b.lshr(mask, group), integer(1)))]
 
         (end,) = vec.loop(n, [first], single)
+    _fill(vec, stride, chosen, end)
     return b.sub(end, first)
 
 
 def _forward(vec: Lanes, shape: Shape, *values: Any) -> None:
-    """Logits ``z`` of the points from ``point``, whose row is ``place``; masks of the n units."""
+    """Logits ``z`` of the points from ``point``, whose row is ``place``; masks of the units, of
+    which there are ``n`` times TOGETHER."""
     units, stride, x, points, point, affine, jump, z, padded, place, cut, masks, first, n = values
     b, heads = vec.builder, shape.heads
     inputs = [vec.get(x, vec.at(point, (points, i))) for i in range(shape.inputs)]
@@ -261,16 +264,19 @@ def _forward(vec: Lanes, shape: Shape, *values: Any) -> None:
         v = w[shape.features :]
         return [vec.fma_where(on, h, v[c], logit) for c, logit in enumerate(logits)]
 
-    def two(k: Any, carried: list[Any]) -> list[Any]:
-        at = b.shl(k, integer(1))
-        return one(at, carried[:heads]) + one(b.add(at, integer(1)), carried[heads:])
+    # So many units at a time, in sums of their own: the processor need not wait for each.
+    sets = max(1, (8 if vec.size == 64 else 4) // heads)
 
-    ends = vec.loop(b.ashr(n, integer(1)), start + [vec.constant(0.0)] * heads, two)
-    odd, last = b.and_(n, integer(1)), b.sub(n, integer(1))
-    first_half = vec.loop(odd, ends[:heads], lambda _, logits: one(last, logits))
+    def several(k: Any, carried: list[Any]) -> list[Any]:
+        at = b.mul(k, integer(TOGETHER))
+        sums = [carried[heads * j : heads * (j + 1)] for j in range(sets)]
+        for j in range(TOGETHER):
+            sums[j % sets] = one(b.add(at, integer(j)), sums[j % sets])
+        return [total for some in sums for total in some]
+
+    ends = vec.loop(n, start + [vec.constant(0.0)] * (heads * (sets - 1)), several)
     for c in range(heads):
-        total = b.fadd(first_half[c], ends[heads + c])
-        vec.put(total, z, vec.at(place, (padded, c)))
+        vec.put(reduce(b.fadd, ends[c::heads]), z, vec.at(place, (padded, c)))
 
 
 def _subsets(vec: Lanes, shape: Shape, rows: list[Any], table: Any) -> Any:
@@ -289,34 +295,19 @@ def _subsets(vec: Lanes, shape: Shape, rows: list[Any], table: Any) -> Any:
 
 def _tabulate(vec: Lanes, shape: Shape, *values: Any) -> None:
     """The table of the points from ``point``, and their sum as row ``row`` of ``totals``."""
-    slopes, padded, place, tiles, point, spare, table, totals, row = values
+    slopes, padded, place, tiles, point, table, totals, row = values
     b, step = vec.builder, shape.step
     e = [vec.get(slopes, vec.at(place, (padded, c))) for c in range(shape.heads)]
     e += [vec.constant(0.0)] * (step - shape.heads)
-    for k, value in enumerate(vec.interleave(e)):
-        vec.put(value, spare, integer(k * vec.lanes))
+    slopes = vec.interleave(e)
     rows, entry = [], ir.VectorType(vec.scalar, shape.entry)
     for lane in range(vec.lanes):
-        heads = _tiled(vec, shape, spare, lane)
-        at = b.mul(b.add(point, integer(lane)), integer(shape.entry))
-        factors = vec.get(tiles, at, entry)
-        rows.append(b.fmul(heads, factors))
+        whole, first = divmod(lane * step, vec.lanes)
+        order = [first + k % step for k in range(shape.entry)]
+        factors = vec.get(tiles, b.mul(b.add(point, integer(lane)), integer(shape.entry)), entry)
+        rows.append(b.fmul(vec.pick(slopes[whole], slopes[whole], order), factors))
     total = _subsets(vec, shape, rows, table)
     vec.put(total, totals, vec.at(0, (row, shape.entry)))
-
-
-def _tiled(vec: Lanes, shape: Shape, spare: Any, lane: int) -> Any:
-    """The slopes of one point, once for each feature."""
-    b, step, entry = vec.builder, shape.step, shape.entry
-    place, bits = integer(lane * step), vec.bits * step
-    whole = ir.VectorType(vec.scalar, entry)
-    if bits <= 64 and step > 1:  # a broadcast of a longer number
-        number = ir.IntType(bits)
-        return b.bitcast(
-            vec.spread(vec.get(spare, place, number), ir.VectorType(number, entry // step)), whole
-        )
-    some = vec.get(spare, place, ir.VectorType(vec.scalar, step))
-    return vec.pick(some, some, [k % step for k in range(entry)])
 
 
 def _tabulate_sums(vec: Lanes, shape: Shape, *values: Any) -> None:
@@ -328,12 +319,11 @@ def _tabulate_sums(vec: Lanes, shape: Shape, *values: Any) -> None:
 
 
 def _select(vec: Lanes, shape: Shape, *values: Any) -> None:
-    """Add to each unit's ``sums`` the entries of the table that its mask names."""
+    """Add to each unit's ``sums`` the entries of the table that its mask names; n as above."""
     table, sums, listed, masks, first, n = values
     b, entry = vec.builder, ir.VectorType(vec.scalar, shape.entry)
 
-    def body(k: Any, carried: list[Any]) -> list[Any]:
-        where = b.add(first, k)
+    def one(where: Any) -> None:
         unit = b.zext(vec.get(listed, where, WORD), integer(0).type)
         mask = b.zext(vec.get(masks, where, WORD), integer(0).type)
         found = []
@@ -341,16 +331,17 @@ def _select(vec: Lanes, shape: Shape, *values: Any) -> None:
             some = b.and_(b.lshr(mask, integer(SUBSET * part)), integer(2**SUBSET - 1))
             base = vec.at(part * 2**SUBSET, some)
             found.append(vec.get(table, b.mul(base, integer(shape.entry)), entry))
-        place = b.mul(unit, integer(shape.entry))
         while len(found) > 1:
-            found = [
-                b.fadd(*found[k : k + 2]) if k + 1 < len(found) else found[k]
-                for k in range(0, len(found), 2)
-            ]
+            found = [reduce(b.fadd, found[k : k + 2]) for k in range(0, len(found), 2)]
+        place = b.mul(unit, integer(shape.entry))
         vec.put(b.fadd(vec.get(sums, place, entry), found[0]), sums, place)
+
+    def several(k: Any, carried: list[Any]) -> list[Any]:
+        for j in range(TOGETHER):
+            one(vec.at(first, (k, TOGETHER), integer(j)))
         return []
 
-    vec.loop(n, [], body)
+    vec.loop(n, [], several)
 
 
 def descend(vec: Lanes, shape: Shape, w: list[Any], s: dict[tuple[int, int], Any], rate: Any) -> Any:
