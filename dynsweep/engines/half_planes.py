@@ -5,6 +5,7 @@ The compiled engine takes this path for one and two inputs where it pays. Nothin
 step to step, and sums stand in a fixed order: a run's bits are its own, as on the dense path.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,31 +15,36 @@ from torch import Tensor
 
 from dynsweep.config import MLPConfig, RunConfig
 from dynsweep.data import load
+from dynsweep.data.base import Dataset
 from dynsweep.engines.base import named_weights
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledSession
 
 FILL = 16  # units are filled up to a multiple, by one at least: whole vectors on any processor
 LARGEST = 16  # numbers of an entry of sums, at most: up to 5 classes
-MANY = 1500  # points from which groups of groups pay
 
 
-def neighbours(points: NDArray[np.floating], size: int, many: int) -> list[NDArray[np.int64]]:
-    """Groups of ``size`` neighbouring points (the last may be smaller), by a k-d tree.
+def neighbours(points: NDArray[np.floating], size: int) -> list[list[NDArray[np.int64]]]:
+    """Parts of up to ``size`` groups of ``size`` neighbouring points, by a k-d tree; the last
+    group may be smaller."""
 
-    Every ``many`` groups on end are neighbours too.
-    """
-
-    def split(index: NDArray[np.int64], unit: int) -> list[NDArray[np.int64]]:
-        if len(index) <= unit:
-            return [index] if unit == size else split(index, size)
+    def split(index: NDArray[np.int64], pieces: int) -> list[NDArray[np.int64]]:
+        """In so many pieces, about equal, of whole groups."""
+        if pieces == 1:
+            return [index]
         inside = points[index]
         axis = np.argmax(np.ptp(inside, axis=0))
         order = index[np.argsort(inside[:, axis], kind="stable")]
-        half = -(-len(index) // unit) // 2 * unit
-        return split(order[:half], unit) + split(order[half:], unit)
+        groups = -(-len(index) // size)
+        half = groups * (pieces // 2) // pieces * size
+        return split(order[:half], pieces // 2) + split(order[half:], pieces - pieces // 2)
 
-    return split(np.arange(len(points)), size * many)
+    def groups(index: NDArray[np.int64]) -> int:
+        return -(-len(index) // size)
+
+    every = np.arange(len(points))
+    parts = split(every, -(-groups(every) // size))
+    return [split(part, groups(part)) for part in parts]
 
 
 def box(points: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -49,13 +55,57 @@ def box(points: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.concatenate([(low + high) / 2, (high - low) / 2 + margin])
 
 
+@dataclass(frozen=True)
+class Points:
+    """The training set in parts of up to ``lanes`` groups of ``lanes`` points.
+
+    Attributes:
+        inputs, labels, shares: of the points in that order; a group is filled up with copies of
+            points of share 0, and so is a part, by a group if need be, to 64 bytes a row.
+        starts: the first group of each part, and the number of groups.
+        boxes: of the parts, ``(parts, 2 * inputs)``.
+        inner: of their groups, ``(parts, 2 * inputs, lanes)``.
+    """
+
+    inputs: NDArray[np.floating]
+    labels: NDArray[np.int64]
+    shares: NDArray[np.floating]
+    starts: NDArray[np.int64]
+    boxes: NDArray[np.floating]
+    inner: NDArray[np.floating]
+
+    @classmethod
+    def of(cls, data: Dataset, number: np.dtype[Any], lanes: int) -> "Points":
+        points = data.train_inputs.astype(number)
+        order, real, inner, starts = [], [], [], [0]
+        for part in neighbours(points, lanes):
+            counts = [len(group) for group in part]
+            if len(part) * lanes * number.itemsize % 64:
+                part, counts = [*part, part[-1]], [*counts, 0]
+            order += [np.resize(group, lanes) for group in part]
+            real += [np.arange(lanes) < count for count in counts]
+            boxes = [box(points[group]) for group in part]
+            inner.append(np.stack(boxes + boxes[-1:] * (lanes - len(boxes)), axis=1))
+            starts.append(starts[-1] + len(part))
+        index, shares = np.concatenate(order), np.concatenate(real) / len(points)
+        return cls(
+            points[index],
+            data.train_labels[index],
+            shares.astype(number),
+            np.array(starts),
+            np.stack(
+                [
+                    box(points[index[a * lanes : b * lanes]])
+                    for a, b in zip(starts[:-1], starts[1:], strict=True)
+                ]
+            ),
+            np.stack(inner),
+        )
+
+
 def filling(width: int) -> int:
     """Units of weights 0 that stand behind the real ones."""
     return FILL - width % FILL
-
-
-def levels(samples: int) -> int:
-    return 2 if samples >= MANY else 1
 
 
 def pays(run: RunConfig) -> bool:
@@ -79,55 +129,32 @@ class HalfPlaneSession(CompiledSession):
         shape = Shape(self.inputs, self.classes - 1, int(self.bias))
         number = np.dtype(batch.first.dtype)
         lanes, data = size // number.itemsize, batch.dataset
-        depth = levels(len(data.train_labels))
-        self._train = kernel(self.inputs, self.classes, int(self.bias), size, depth)
-        inputs = data.train_inputs.astype(number)
-        groups = neighbours(inputs, lanes, lanes if depth == 2 else 1)
-        groups += groups[-1:] if len(groups) % 2 else []  # whole vectors of 64 bytes
-        copies = len(groups) * lanes
-        order = np.concatenate([np.resize(one, lanes) for one in groups])
-        real = np.concatenate([np.arange(lanes) < len(one) for one in groups])
-        if len(np.unique(order)) * 0 + real.sum() > len(inputs):
-            real[-lanes:] = False
-        shares = np.where(real, 1 / len(inputs), 0).astype(number)
-        x = inputs[order]
-        tiles = np.zeros((copies, shape.entry), number)
+        self._train = kernel(self.inputs, self.classes, int(self.bias), size)
+        points = Points.of(batch.dataset, number, lanes)
+        tiles = np.zeros((len(points.labels), shape.entry), number)
         for i in range(shape.features):
-            factor = x[:, i] if i < self.inputs else np.ones(copies)
+            factors = points.inputs[:, i] if i < self.inputs else np.ones(len(tiles))
             for head in range(shape.heads):
-                tiles[:, shape.place(i, head)] = factor
-        labels = data.train_labels[order]
-        boxes = np.stack([box(inputs[one]) for one in groups]).astype(number)
-        starts = np.array([0, len(groups)])
-        inner = boxes[:1]
-        if depth == 2:
-            starts = np.append(np.arange(0, len(groups), lanes), len(groups))
-            filled = np.concatenate([boxes, np.repeat(boxes[-1:], -len(groups) % lanes, axis=0)])
-            inner = filled.reshape(-1, lanes, 2 * self.inputs).swapaxes(1, 2)
-            parts = zip(starts[:-1], starts[1:], strict=True)
-            boxes = np.stack([box(x[a * lanes : b * lanes]) for a, b in parts])
-        integers = np.int32 if number.itemsize == 4 else np.int64
-        self.data = tuple(
-            _aligned(one.ravel()) for one in (x.T, tiles, labels.astype(integers), shares)
-        )
-        idle = filling(self.width)
-        self.plan = (_aligned(boxes.ravel()), _aligned(inner.ravel()), starts, lanes, idle)
-        stride, most = self.width + idle, int(np.diff(starts).max())
+                tiles[:, shape.place(i, head)] = factors
+        labels = points.labels.astype(np.int32 if number.itemsize == 4 else np.int64)
+        arrays = (points.inputs.T, tiles, labels, points.shares)
+        self.data = tuple(_aligned(one.ravel()) for one in arrays)
+        idle, boxes = filling(self.width), (points.boxes, points.inner)
+        self.plan = (*(_aligned(one.ravel()) for one in boxes), points.starts, lanes, idle)
+        stride, parts = self.width + idle, len(points.boxes)
+        functions = shape.features * shape.heads
         numbers = (
-            shape.derived * stride, stride * shape.entry, shape.heads * most * lanes,
-            shape.heads * most * lanes, shape.heads,
-            lanes * (shape.features * shape.heads + 4),
-            lanes // 4 * 16 * shape.entry, len(boxes) * shape.entry,
-            max(most, lanes) * shape.entry,
+            shape.derived * stride, stride * shape.entry, shape.heads * lanes**2,
+            shape.heads * lanes**2, shape.heads, lanes * functions + 4,
+            lanes // 4 * 16 * shape.entry, parts * shape.entry, lanes * shape.entry,
         )  # fmt: skip
-        listed = most * (stride + 4) + lanes
-        words = (len(boxes) * stride // lanes, listed, listed)
+        listed = lanes * (stride + 4) + lanes
+        words = (parts * stride // lanes, listed, listed, *[stride + lanes] * 3)
         self.workspace = [
             (
                 *(_empty(count, self.dtype) for count in numbers),
                 *(_empty(count, torch.int32) for count in words),
-                _empty(most, torch.int64),
-                *(_empty(stride + lanes, torch.int32) for _ in range(3)),
+                _empty(lanes, torch.int64),
             )
             for _ in range(self.threads)
         ]

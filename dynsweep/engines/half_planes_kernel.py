@@ -30,9 +30,9 @@ SOURCES = compiled_kernel.SOURCES ^ zlib.crc32(
 
 @lru_cache(maxsize=64)
 def kernel(
-    inputs: int, classes: int, bias: int, size: int, levels: int, sources: int = SOURCES
+    inputs: int, classes: int, bias: int, size: int, sources: int = SOURCES
 ) -> Any:
-    """``train`` for models of that shape, vectors of ``size`` bytes and 1 or 2 levels."""
+    """``train`` for models of that shape, and vectors of ``size`` bytes."""
     heads = classes - 1
 
     def train(run, weights, b2, class_weights, rates, data, plan, scratch):  # type: ignore[no-untyped-def]
@@ -45,20 +45,19 @@ def kernel(
             rates: learning rates, shape ``(runs, steps)``.
             data: the points in their order: inputs ``(inputs * points,)``, ``tiles``
                 ``(points * entry,)``, labels and shares ``(points,)``.
-            plan: ``boxes`` of the first level, ``inner`` ones of the second, ``starts`` of the
-                parts (the first group of each, and their number), the points of a group, and how
-                many units only fill up.
+            plan: ``boxes`` of the parts, and ``inner`` ones of their groups in lanes; ``starts``
+                of the parts (the first group of each, and their number); points to a group; and
+                how many units only fill up.
             scratch: see ``half_planes.HalfPlaneSession``.
         """
         x, tiles, labels, shares = data
         boxes, inner, starts, lanes, idle = plan
-        derived, sums, z, q, totals, affine, table, outer_sums, group_sums = scratch[:9]
-        outer_on, cut, active, counts, outer, outer_active, outer_cut = scratch[9:]
+        derived, sums, z, q, totals, affine, table, part_sums, group_sums = scratch[:9]
+        on, cut, active, crossing, inside, crossed, turns = scratch[9:]
         units, bias2 = weights[run], b2[run]
         points = len(labels)
         stride = len(units) // (inputs + bias + 2 * classes - 1)
         parts, entry, none = len(starts) - 1, len(tiles) // points, points * 0
-        outer_boxes = len(boxes) // (2 * inputs)
         table[:] = 0
         sums[:] = 0
         derive(inputs, heads, bias, size, (units, derived, stride))
@@ -67,51 +66,36 @@ def kernel(
             gradient[:] = 0
             for part in range(parts):
                 groups = starts[part + 1] - starts[part]
-                start = starts[part] * lanes
-                end = starts[part + 1] * lanes
+                start, end = starts[part] * lanes, starts[part + 1] * lanes
                 padded = end - start
+                those = (units, derived, stride, idle, boxes, part, affine, on, crossing, none)
+                n = classify(inputs, heads, bias, size, those)
+                its = (units, stride, inner, part, crossing, n, affine, inside, crossed)
+                refine(inputs, heads, bias, size, its)
                 first = 0
-                if levels == 2:
-                    those = (units, derived, stride, idle, boxes, part, affine, outer_on, outer, none)
-                    n = classify(inputs, heads, bias, size, those)
-                    its = (units, stride, inner, part, outer, n, affine)
-                    refine(inputs, heads, bias, size, (*its, outer_active, outer_cut))
                 for group in range(groups):
-                    if levels == 2:
-                        chosen = (units, stride, outer, outer_cut, n, group, cut, first)
-                        count = choose(inputs, heads, bias, size, chosen)
-                        function, jump = affine[group:], lanes
-                    else:
-                        those = (units, derived, stride, idle, boxes, group)
-                        listed = (affine, outer_on, cut, first)
-                        count = classify(inputs, heads, bias, size, (*those, *listed))
-                        function, jump = affine, 1
-                    turns = (count + TOGETHER - 1) // TOGETHER
-                    point = start + group * lanes
-                    where = (units, stride, x, points, point, function, jump, z, padded)
-                    pairs = (group * lanes, cut, active, first, turns)
-                    forward(inputs, heads, bias, size, (*where, *pairs))
-                    counts[group] = turns
-                    first += turns * TOGETHER
+                    chosen = (units, stride, crossing, crossed, n, group, cut, first)
+                    count = choose(inputs, heads, bias, size, chosen)
+                    turns[group] = (count + TOGETHER - 1) // TOGETHER
+                    its = (units, stride, x, points, start + group * lanes, affine, group)
+                    pairs = (z, padded, group * lanes, cut, active, first, turns[group])
+                    forward(inputs, heads, bias, size, (*its, *pairs))
+                    first += turns[group] * TOGETHER
                 shown = (padded, x, z, q, labels[start:end], shares[start:end], bias2)
                 softmax(0, classes, bias, (*shown, class_weights[run, step], totals))
                 for c in range(heads):
                     gradient[c] += totals[c]
                 first = 0
                 for group in range(groups):
-                    point = start + group * lanes
-                    its = (q, padded, group * lanes, tiles, point, table, group_sums, group)
-                    tabulate(inputs, heads, bias, size, its)
-                    pairs = (table, sums, cut, active, first, counts[group])
+                    its = (q, padded, group * lanes, tiles, start + group * lanes)
+                    tabulate(inputs, heads, bias, size, (*its, table, group_sums, group))
+                    pairs = (table, sums, cut, active, first, turns[group])
                     select(inputs, heads, bias, size, pairs)
-                    first += counts[group] * TOGETHER
-                if levels == 2:
-                    group_sums[groups * entry :] = 0  # those that the last part lacks
-                    its = (group_sums, table, outer_sums, part)
-                    tabulate_sums(inputs, heads, bias, size, its)
-                    turns = (n + TOGETHER - 1) // TOGETHER
-                    pairs = (table, sums, outer, outer_active, none, turns)
-                    select(inputs, heads, bias, size, pairs)
+                    first += turns[group] * TOGETHER
+                group_sums[groups * entry :] = 0  # those that this part lacks
+                tabulate_sums(inputs, heads, bias, size, (group_sums, table, part_sums, part))
+                pairs = (table, sums, crossing, inside, none, (n + TOGETHER - 1) // TOGETHER)
+                select(inputs, heads, bias, size, pairs)
             rate = rates[run, step]
             if bias:
                 total = totals[0] * 0
@@ -119,9 +103,8 @@ def kernel(
                     bias2[c] -= rate * gradient[c]
                     total += gradient[c]
                 bias2[heads] += rate * total
-            box_sums = outer_sums if levels == 2 else group_sums
             for block in range(stride // lanes):
-                its = (units, derived, stride, block, sums, outer_on, box_sums, outer_boxes, rate)
+                its = (units, derived, stride, block, sums, on, part_sums, parts, rate)
                 update(inputs, heads, bias, size, its)
         return sources
 

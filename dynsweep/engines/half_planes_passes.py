@@ -238,12 +238,12 @@ def _choose(vec: Lanes, shape: Shape, *values: Any) -> Any:
 def _forward(vec: Lanes, shape: Shape, *values: Any) -> None:
     """Logits ``z`` of the points from ``point``, whose row is ``place``; masks of the units, of
     which there are ``n`` times TOGETHER."""
-    units, stride, x, points, point, affine, jump, z, padded, place, cut, masks, first, n = values
+    units, stride, x, points, point, affine, group, z, padded, place, cut, masks, first, n = values
     b, heads = vec.builder, shape.heads
     inputs = [vec.get(x, vec.at(point, (points, i))) for i in range(shape.inputs)]
 
     def function(feature: int, head: int) -> Any:
-        return vec.element(affine, vec.at(0, (jump, feature * heads + head)))
+        return vec.element(affine, vec.at(group, integer((feature * heads + head) * vec.lanes)))
 
     start = [
         vec.dot(
