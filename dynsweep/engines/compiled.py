@@ -153,6 +153,11 @@ class CompiledEngine(Engine):
             return f"takes at most {LARGEST // 3 + 1} classes, not {classes}"
         return None
 
+    def begin(self, batch: Batch, device: str) -> Session:
+        from dynsweep.engines.half_planes import HalfPlaneSession, pays
+
+        return HalfPlaneSession(batch, device) if pays(batch.first) else super().begin(batch, device)
+
     def memory(self, run: RunConfig) -> int:
         data = load(run.dataset)
         size = run.model.build(data.shape, data.classes).size
