@@ -73,10 +73,14 @@ def kernel(
                 its = (units, stride, inner, part, crossing, n, affine, inside, crossed)
                 refine(inputs, heads, bias, size, its)
                 first = 0
+                # All lists first: the logits would wait for the end of their own.
                 for group in range(groups):
                     chosen = (units, stride, crossing, crossed, n, group, cut, first)
                     count = choose(inputs, heads, bias, size, chosen)
                     turns[group] = (count + TOGETHER - 1) // TOGETHER
+                    first += turns[group] * TOGETHER
+                first = 0
+                for group in range(groups):
                     its = (units, stride, x, points, start + group * lanes, affine, group)
                     pairs = (z, padded, group * lanes, cut, active, first, turns[group])
                     forward(inputs, heads, bias, size, (*its, *pairs))
