@@ -89,9 +89,9 @@ class Drawn(DatasetConfig):
             points = rng.uniform(-1, 1, (150, 1))
             labels = (np.sin(6 * points[:, 0]) > 0).astype(np.int64)
         else:
-            points = rng.integers(-2, 3, (150, 2)) * [1.0, 0.0]
+            points = rng.integers(-2, 3, (900, self.inputs)) * np.eye(self.inputs)[0]
             points[::3] = points[::3, ::-1]
-            labels = np.arange(150) % 2
+            labels = np.arange(900) % 2
         return Dataset(points, labels, points, labels, classes=2)
 
 
@@ -187,7 +187,9 @@ def test_is_taken_where_it_pays() -> None:
     for changes in ({"model__width": 8}, {"samples_per_class": 5}, {"dataset__classes": 6}):
         assert not pays(make_run(**changes))
     three = Drawn(inputs=3)
-    object.__setattr__(three, "load", lambda: Dataset(*[np.zeros((900, 3)), np.zeros(900, int)] * 2, 2))
+    object.__setattr__(
+        three, "load", lambda: Dataset(*[np.zeros((900, 3)), np.zeros(900, int)] * 2, 2)
+    )
     assert not pays(replace(make_run(model__width=100), dataset=three))
 
 

@@ -156,7 +156,9 @@ class CompiledEngine(Engine):
     def begin(self, batch: Batch, device: str) -> Session:
         from dynsweep.engines.half_planes import HalfPlaneSession, pays
 
-        return HalfPlaneSession(batch, device) if pays(batch.first) else super().begin(batch, device)
+        return (
+            HalfPlaneSession(batch, device) if pays(batch.first) else super().begin(batch, device)
+        )
 
     def memory(self, run: RunConfig) -> int:
         data = load(run.dataset)

@@ -20,7 +20,23 @@ from dynsweep.engines.compiled import CompiledSession
 from dynsweep.engines.half_planes_points import Points
 
 FILL = 16  # units are filled up to a multiple, by one at least: whole vectors on any processor
-LARGEST = 16  # numbers of an entry of sums, at most: up to 5 classes
+MOST_INPUTS, MOST_HEADS = 2, 4  # sums of a subset of points: (inputs + bias) * heads, at most 12
+# Where it pays, measured on one thread of a Zen 5 core as the ratio of the times of the dense
+# step and of this one, for P points:
+#
+#                  AVX-512, float32             float64           AVX2, float32
+#                  P = 60   120  300 3,000    60  120  300 3,000    60  300  3,000
+#   C = 3, H = 10    0.57  0.63 0.65  0.94   0.5  0.8  0.7   0.9   1.2  1.3  1.7
+#          H = 30    0.69  0.77 0.83  1.6    0.8  0.9  0.9   1.6   1.7  2.1  3.1
+#          H = 100   0.80  0.99 1.2   2.9    0.8  1.0  1.3   2.8   2.2  2.9  5.5
+#          H = 1000  0.91  1.16 1.5   5.8    1.0  1.2  1.7         2.1  4.0
+#   C = 2, H = 100   0.71  0.81 0.98  2.0    1.0  1.0  1.3   2.5   1.5  1.8  3.7
+#   C = 5, H = 100   1.15  1.09 1.35  3.4    1.0  1.1  1.3   3.2
+#
+# Groups cost what some FEW units cost, and the fewer heads, the cheaper the dense sums are. Of
+# vectors of 32 bytes the rule asks for a ratio of about 2: the dense passes were not made for
+# them.
+FEW, BREAK_EVEN = 28, {64: 240, 32: 90}
 
 
 def filling(width: int) -> int:
@@ -29,10 +45,15 @@ def filling(width: int) -> int:
 
 
 def pays(run: RunConfig) -> bool:
-    """Whether runs like this are trained by half-planes: a rule, so that bits are the same."""
+    """Whether runs like this are trained by half-planes: a rule on their shape, the same for all
+    runs of a batch, and on the processor's vectors; see ``BREAK_EVEN``."""
+    from dynsweep.engines.half_planes_vectors import vector_bytes
+
     data = load(run.dataset)
-    inputs = data.train_inputs.shape[1]
-    return inputs <= 2 and data.classes <= 5
+    inputs, heads, width = data.train_inputs.shape[1], data.classes - 1, run.model.width
+    if inputs > MOST_INPUTS or heads > MOST_HEADS:
+        return False
+    return len(data.train_labels) * (1 - FEW / width) > BREAK_EVEN[vector_bytes()] / heads
 
 
 class HalfPlaneSession(CompiledSession):
@@ -41,14 +62,14 @@ class HalfPlaneSession(CompiledSession):
     def __init__(self, batch: Batch, device: str) -> None:
         super().__init__(batch, device)
         from dynsweep.engines.half_planes_kernel import kernel
-        from dynsweep.engines.half_planes_passes import Shape
+        from dynsweep.engines.half_planes_shape import Shape
         from dynsweep.engines.half_planes_vectors import vector_bytes
 
         assert isinstance(batch.first.model, MLPConfig)
         size = vector_bytes()
         shape = Shape(self.inputs, self.classes - 1, int(self.bias))
         number = np.dtype(batch.first.dtype)
-        lanes, data = size // number.itemsize, batch.dataset
+        lanes = size // number.itemsize
         self._train = kernel(self.inputs, self.classes, int(self.bias), size)
         points = Points.of(batch.dataset, number, lanes)
         tiles = np.zeros((len(points.labels), shape.entry), number)

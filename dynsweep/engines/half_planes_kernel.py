@@ -1,37 +1,36 @@
-"""The compiled function of training by half-planes; see ``half_planes_passes`` for its passes."""
+"""The compiled function of training by half-planes; see ``half_planes_shape`` for its passes."""
 
 import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dynsweep.engines import compiled_kernel, half_planes_passes, half_planes_vectors
-from dynsweep.engines.compiled_passes import softmax
-from dynsweep.engines.half_planes_passes import (
-    TOGETHER,
-    choose,
-    classify,
-    derive,
-    forward,
-    refine,
-    select,
-    tabulate,
-    tabulate_sums,
-    update,
+from dynsweep.engines import (
+    compiled_kernel,
+    half_planes_shape,
+    half_planes_sides,
+    half_planes_sums,
+    half_planes_update,
+    half_planes_vectors,
 )
+from dynsweep.engines.compiled_passes import softmax
+from dynsweep.engines.half_planes_shape import TOGETHER
+from dynsweep.engines.half_planes_sides import choose, classify, derive, refine
+from dynsweep.engines.half_planes_sums import forward, select, tabulate, tabulate_sums
+from dynsweep.engines.half_planes_update import update
 
 # numba sees when this file changes; of the others it is told through a constant.
+FILES = (
+    half_planes_shape, half_planes_sides, half_planes_sums, half_planes_update,
+    half_planes_vectors,
+)  # fmt: skip
 SOURCES = compiled_kernel.SOURCES ^ zlib.crc32(
-    b"".join(
-        Path(str(one.__file__)).read_bytes() for one in (half_planes_passes, half_planes_vectors)
-    )
+    b"".join(Path(str(one.__file__)).read_bytes() for one in FILES)
 )
 
 
 @lru_cache(maxsize=64)
-def kernel(
-    inputs: int, classes: int, bias: int, size: int, sources: int = SOURCES
-) -> Any:
+def kernel(inputs: int, classes: int, bias: int, size: int, sources: int = SOURCES) -> Any:
     """``train`` for models of that shape, and vectors of ``size`` bytes."""
     heads = classes - 1
 
@@ -70,8 +69,8 @@ def kernel(
                 padded = end - start
                 those = (units, derived, stride, idle, boxes, part, affine, on, crossing, none)
                 n = classify(inputs, heads, bias, size, those)
-                its = (units, stride, inner, part, crossing, n, affine, inside, crossed)
-                refine(inputs, heads, bias, size, its)
+                within = (units, stride, inner, part, crossing, n, affine, inside, crossed)
+                refine(inputs, heads, bias, size, within)
                 first = 0
                 # All lists first: the logits would wait for the end of their own.
                 for group in range(groups):
@@ -81,9 +80,9 @@ def kernel(
                     first += turns[group] * TOGETHER
                 first = 0
                 for group in range(groups):
-                    its = (units, stride, x, points, start + group * lanes, affine, group)
-                    pairs = (z, padded, group * lanes, cut, active, first, turns[group])
-                    forward(inputs, heads, bias, size, (*its, *pairs))
+                    where = (units, stride, x, points, start + group * lanes, affine, group)
+                    into = (z, padded, group * lanes, cut, active, first, turns[group])
+                    forward(inputs, heads, bias, size, (*where, *into))
                     first += turns[group] * TOGETHER
                 shown = (padded, x, z, q, labels[start:end], shares[start:end], bias2)
                 softmax(0, classes, bias, (*shown, class_weights[run, step], totals))
@@ -91,15 +90,15 @@ def kernel(
                     gradient[c] += totals[c]
                 first = 0
                 for group in range(groups):
-                    its = (q, padded, group * lanes, tiles, start + group * lanes)
-                    tabulate(inputs, heads, bias, size, (*its, table, group_sums, group))
+                    slopes = (q, padded, group * lanes, tiles, start + group * lanes)
+                    tabulate(inputs, heads, bias, size, (*slopes, table, group_sums, group))
                     pairs = (table, sums, cut, active, first, turns[group])
                     select(inputs, heads, bias, size, pairs)
                     first += turns[group] * TOGETHER
                 group_sums[groups * entry :] = 0  # those that this part lacks
                 tabulate_sums(inputs, heads, bias, size, (group_sums, table, part_sums, part))
-                pairs = (table, sums, crossing, inside, none, (n + TOGETHER - 1) // TOGETHER)
-                select(inputs, heads, bias, size, pairs)
+                whole = (table, sums, crossing, inside, none, (n + TOGETHER - 1) // TOGETHER)
+                select(inputs, heads, bias, size, whole)
             rate = rates[run, step]
             if bias:
                 total = totals[0] * 0

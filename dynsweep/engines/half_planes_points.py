@@ -1,6 +1,7 @@
 """The points of training by half-planes, in groups of neighbours, and the boxes around them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,6 @@ class Points:
             data.train_labels[index],
             shares.astype(number),
             np.array(starts),
-            np.stack(
-                [
-                    box(points[index[a * lanes : b * lanes]])
-                    for a, b in zip(starts[:-1], starts[1:], strict=True)
-                ]
-            ),
+            np.stack([box(points[index[a * lanes : b * lanes]]) for a, b in pairwise(starts)]),
             np.stack(inner),
         )

@@ -102,9 +102,7 @@ class Lanes(Vectors):
         return self.builder.zext(bits, WORD)
 
     def flags_of(self, word: Any) -> Any:
-        return self.builder.bitcast(
-            self.builder.trunc(word, ir.IntType(self.lanes)), self.flags
-        )
+        return self.builder.bitcast(self.builder.trunc(word, ir.IntType(self.lanes)), self.flags)
 
     def compress(self, values: Any, on: Any) -> tuple[Any, Any]:
         """Words of the lanes that are on, moved to the front, and how many these are."""
