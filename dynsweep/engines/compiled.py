@@ -213,6 +213,13 @@ class CompiledEngine(Engine):
             return f"{allowed}, not {inputs} inputs and {classes} classes"
         return None
 
+    def begin(self, batch: Batch, device: str) -> Session:
+        from dynsweep.engines.half_planes import HalfPlaneSession, pays
+
+        return (
+            HalfPlaneSession(batch, device) if pays(batch.first) else super().begin(batch, device)
+        )
+
     def memory(self, run: RunConfig) -> int:
         data = load(run.dataset)
         size = run.model.build(data.shape, data.classes).size
