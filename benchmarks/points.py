@@ -24,9 +24,9 @@ from dynsweep.config import EngineConfig, MLPConfig, RunConfig, SpiralsConfig
 from dynsweep.data import load
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledSession
+from dynsweep.engines.compiled_vectors import processor
 from dynsweep.engines.half_planes import HalfPlaneSession
 from dynsweep.engines.half_planes_points import box, neighbours
-from dynsweep.engines.half_planes_vectors import vector_bytes
 from dynsweep.figures import style
 from dynsweep.training.schedules import Schedule
 
@@ -92,7 +92,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
         ylabel="time per run and step (µs)",
     )
     ax.legend(handlelength=3.5)
-    facts = f"spirals, 3 classes, float32, one thread, {VECTORS[vector_bytes()]}"
+    facts = f"spirals, 3 classes, float32, one thread, {VECTORS[processor().bytes]}"
     style.title(figure, "Time of a step over the number of points", facts)
     style.save_all(figure, path / "points")
 

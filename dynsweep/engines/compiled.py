@@ -77,18 +77,11 @@ class CompiledSession(Session):
         # Each run by itself: its bits are those of any batch.
         moves = (self.momentum > 0) | (self.decay > 0)
         descent = NESTEROV if run.optimizer.nesterov else MOMENTUM
-        kinds = (
-            {
-                True: kernels(self.shape._replace(descent=descent)),
-                False: kernels(self.shape),
-            }
-            if moves.any()
-            else {False: kernels(self.shape)}
-        )
-        self._trains = [kinds[bool(one)][0] for one in moves]
-        self._measure = kinds[False][1]
+        shapes = self.shape, self.shape._replace(descent=descent)
+        self._trains = [self._train(shapes[bool(one)]) for one in moves]
+        self._measure = kernels(self.shape)[1]
         units = self.width + -self.width % UNITS
-        numbers = units * self.shape.trained if moves.any() else 0
+        numbers = self.params.shape[1] if moves.any() else 0
         self.velocity = np.zeros((self.runs, numbers), self.params.dtype)
         self.velocity2 = np.zeros_like(self.b2)
         self.seeds = batch.array("seed").astype(np.uint64)
@@ -117,14 +110,22 @@ class CompiledSession(Session):
             for _ in range(self.threads)
         ]
 
-    def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
-        """Weights as the passes want them: rows of w1, b1, v and w2 by blocks of units, the
-        last block filled up with units whose weights are 0 and stay 0."""
+    def _train(self, shape: Any) -> Any:
+        """The compiled function that takes the steps of such runs."""
+        from dynsweep.engines.compiled_kernel import kernels
+
+        return kernels(shape)[0]
+
+    def _rows(self, units: NDArray[Any], more: int) -> NDArray[Any]:
+        """Rows of w1, b1, v and w2, with ``more`` units whose weights are 0 and stay 0."""
         w2 = units[:, -self.shape.classes :]
         differences = [] if self.shape.squared else [w2[:, :-1] - w2[:, -1:]]
         rows = [units[:, : self.shape.features], *differences, w2]
-        padding = ((0, 0), (0, 0), (0, -self.width % UNITS))
-        stacked = np.pad(np.concatenate(rows, axis=1), padding)
+        return np.pad(np.concatenate(rows, axis=1), ((0, 0), (0, 0), (0, more)))
+
+    def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
+        """Weights as the passes want them: rows by blocks of units."""
+        stacked = self._rows(units, -self.width % UNITS)
         blocks = stacked.reshape(*stacked.shape[:2], -1, UNITS).swapaxes(1, 2)
         self.params = np.ascontiguousarray(blocks.reshape(self.runs, -1))
         self.b2 = output_bias
@@ -155,17 +156,19 @@ class CompiledSession(Session):
             with ThreadPoolExecutor(self.threads) as pool:
                 list(pool.map(worker, self.scratch))
 
-    def advance(self, class_weights: Tensor, rates: Tensor) -> None:
+    def _trained_with(self, class_weights: Tensor, rates: Tensor) -> tuple[Any, ...]:
+        """What the compiled function takes of all runs, besides their weights."""
         # A run's own rows lie together: those of another would not fit into the cache.
-        tables = tuple(
-            np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)
-        )
+        tables = (np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates))
         descent = self.velocity, self.velocity2, self.momentum, self.decay
+        return self.b2, descent, tuple(tables)
+
+    def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         batches = self.batch_size, self.step, self.seeds, self.counts["train"]
-        given = self.params, self.b2, descent, tables, self.points["train"], batches
+        given = (*self._trained_with(class_weights, rates), self.points["train"], batches)
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
-            self._trains[run](run, *given, scratch)
+            self._trains[run](run, self.params, *given, scratch)
 
         self._every_run(work)
         self.step += len(rates)

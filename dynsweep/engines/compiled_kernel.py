@@ -73,6 +73,21 @@ def _draw(order, seed, epoch, samples):  # type: ignore[no-untyped-def]
         kept += value < samples
 
 
+@numba.njit
+def descend_bias(b2, slopes, heads, rate, speeds, momentum, decay, moves, nesterov):  # type: ignore[no-untyped-def]
+    """The step of the output biases, from the slopes of the heads."""
+    total = slopes[0] * 0
+    for c in range(heads):
+        total += slopes[c]
+    for c in range(len(b2)):
+        slope = slopes[c] if c < heads else -total
+        if moves:
+            slope += decay * b2[c]
+            speeds[c] = momentum * speeds[c] + slope
+            slope = slope + momentum * speeds[c] if nesterov else speeds[c]
+        b2[c] -= rate * slope
+
+
 @lru_cache(maxsize=64)
 def kernels(shape: Shape, sources: int = SOURCES) -> tuple[Any, Any]:
     """``(train, measure)`` for models of that shape."""
@@ -128,16 +143,8 @@ def kernels(shape: Shape, sources: int = SOURCES) -> tuple[Any, Any]:
             shown = (samples, x, z, q, labels, shares, bias2)
             gradient(code, (*shown, class_weights[run, step], totals))
             if bias:
-                total = totals[0] * 0
-                for c in range(heads):
-                    total += totals[c]
-                for c in range(classes):
-                    slope = totals[c] if c < heads else -total
-                    if moves:
-                        slope += decay * bias2[c]
-                        speeds2[c] = momentum * speeds2[c] + slope
-                        slope = slope + momentum * speeds2[c] if nesterov else speeds2[c]
-                    bias2[c] -= rate * slope
+                own = (speeds2, momentum, decay, moves, nesterov)
+                descend_bias(bias2, totals, heads, rate, *own)
             for block in range(blocks):
                 if moves:
                     rest = (speeds, momentum, decay)

@@ -48,7 +48,7 @@ def _forward(
     def units(mine: range) -> None:
         w = {
             (number, unit): vec.element(weights, b.add(places[number], integer(unit)))
-            for number in range(shape.features + shape.heads)
+            for number in range(shape.seen)
             for unit in mine
         }
 

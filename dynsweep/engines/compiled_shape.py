@@ -37,9 +37,14 @@ class Shape(NamedTuple):
         return self.classes if self.squared else self.classes - 1
 
     @property
+    def seen(self) -> int:
+        """Rows that logits are computed from: features, then heads."""
+        return self.features + self.heads
+
+    @property
     def outputs(self) -> int:
-        """The first row of w2. Those of the heads begin after the features."""
-        return self.features if self.squared else self.features + self.heads
+        """The first row of w2."""
+        return self.features if self.squared else self.seen
 
     @property
     def rows(self) -> int:
@@ -60,7 +65,12 @@ class Shape(NamedTuple):
         return cls(*(code >> 8 * place & 255 for place in range(len(cls._fields))))
 
 
-def compiled_pass(emit: Callable[..., None]) -> Any:
+def compiled_pass(
+    emit: Callable[..., Any],
+    kind: type[Shape] = Shape,
+    instructions: type[Vectors] = Vectors,
+    result: Any = types.void,
+) -> Any:
     """A numba function ``f(code, rest)`` whose body ``emit`` writes.
 
     ``code`` is a constant, of a Shape. Of the tuple ``rest``, ``emit`` gets scalars as they are
@@ -68,14 +78,14 @@ def compiled_pass(emit: Callable[..., None]) -> Any:
     """
 
     def typed(context: Any, code: Any, rest: Any) -> Any:
-        shape = Shape.of(code.literal_value)
+        shape = kind.of(code.literal_value)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            vectors = Vectors(context, builder, rest)
-            emit(vectors, shape, *vectors.plain(rest, args[1]))
-            return context.get_dummy_value()
+            vectors = instructions(context, builder, rest)
+            value = emit(vectors, shape, *vectors.plain(rest, args[1]))
+            return context.get_dummy_value() if value is None else value
 
-        return types.void(code, rest), generate
+        return result(code, rest), generate
 
     return intrinsic(prefer_literal=True)(typed)
 

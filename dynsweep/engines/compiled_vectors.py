@@ -49,8 +49,8 @@ def processor() -> Processor:
     chosen: Any = numba.config
     host: Any = get_host_cpu_features
     features = chosen.CPU_FEATURES
-    have = (host() if features is None else features).split(",")
-    if "+avx512f" in have:
+    have = set((host() if features is None else features).split(","))
+    if {"+avx512f", "+avx512vl", "+avx512bw", "+avx512dq"} <= have:
         return Processor(64, 32)
     if "+avx" in have:
         return Processor(32, 16)

@@ -5,6 +5,7 @@ The compiled engine takes this path for one and two inputs where it pays. Nothin
 step to step, and sums stand in a fixed order: a run's bits are its own, as on the dense path.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dynsweep.config import MLPConfig, RunConfig
+from dynsweep.config import RunConfig
 from dynsweep.data import load
 from dynsweep.engines.base import named_weights
 from dynsweep.engines.batches import Batch
@@ -47,34 +48,34 @@ def filling(width: int) -> int:
 def pays(run: RunConfig) -> bool:
     """Whether runs like this are trained by half-planes: a rule on their shape, the same for all
     runs of a batch, and on the processor's vectors; see ``BREAK_EVEN``."""
-    from dynsweep.engines.half_planes_vectors import vector_bytes
+    from dynsweep.engines.compiled_vectors import processor
 
     data = load(run.dataset)
-    inputs, heads, width = data.train_inputs.shape[1], data.classes - 1, run.model.width
-    if inputs > MOST_INPUTS or heads > MOST_HEADS:
+    inputs, width, vector = math.prod(data.shape), run.model.width, processor().bytes
+    heads = data.classes - (run.loss.name == "cross_entropy")
+    if run.optimizer.batch_size or inputs > MOST_INPUTS or heads > MOST_HEADS:
         return False
-    return len(data.train_labels) * (1 - FEW / width) > BREAK_EVEN[vector_bytes()] / heads
+    if vector not in BREAK_EVEN:
+        return False
+    return len(data.train_labels) * (1 - FEW / width) > BREAK_EVEN[vector] / heads
 
 
 class HalfPlaneSession(CompiledSession):
     """Training of one batch by half-planes; measuring stays that of the dense path."""
 
     def __init__(self, batch: Batch, device: str) -> None:
-        super().__init__(batch, device)
-        from dynsweep.engines.half_planes_kernel import kernel
-        from dynsweep.engines.half_planes_shape import Shape
-        from dynsweep.engines.half_planes_vectors import vector_bytes
+        from dynsweep.engines.compiled_vectors import processor
+        from dynsweep.engines.half_planes_shape import Planes
 
-        assert isinstance(batch.first.model, MLPConfig)
-        size = vector_bytes()
-        shape = Shape(self.inputs, self.classes - 1, int(self.bias))
-        number = np.dtype(batch.first.dtype)
-        lanes = size // number.itemsize
-        self._train = kernel(self.inputs, self.classes, int(self.bias), size)
+        super().__init__(batch, device)
+        if self.velocity.size:
+            self.velocity = np.zeros_like(self.units)
+        shape, number = Planes(*self.shape), np.dtype(batch.first.dtype)
+        lanes = processor().bytes // number.itemsize
         points = Points.of(batch.dataset, number, lanes)
         tiles = np.zeros((len(points.labels), shape.entry), number)
         for i in range(shape.features):
-            factors = points.inputs[:, i] if i < self.inputs else np.ones(len(tiles))
+            factors = points.inputs[:, i] if i < shape.inputs else np.ones(len(tiles))
             for head in range(shape.heads):
                 tiles[:, shape.place(i, head)] = factors
         labels = points.labels.astype(np.int32 if number.itemsize == 4 else np.int64)
@@ -100,37 +101,42 @@ class HalfPlaneSession(CompiledSession):
             for _ in range(self.threads)
         ]
 
+    def _train(self, shape: Any) -> Any:
+        from dynsweep.engines.half_planes_kernel import kernel
+        from dynsweep.engines.half_planes_shape import Planes
+
+        return kernel(Planes(*shape))
+
     def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
         super()._pack(units, output_bias)
-        w2 = units[:, -self.classes :]
-        rows = [units[:, : self.inputs + self.bias], w2[:, :-1] - w2[:, -1:], w2]
-        filled = np.pad(np.concatenate(rows, axis=1), ((0, 0), (0, 0), (0, filling(self.width))))
-        self.units = np.ascontiguousarray(filled.reshape(self.runs, -1))
+        rows = self._rows(units, filling(self.width))
+        self.units = np.ascontiguousarray(rows.reshape(self.runs, -1))
 
-    def _rows(self) -> NDArray[Any]:
-        rows = self.units.reshape(self.runs, self.inputs + self.bias + 2 * self.classes - 1, -1)
-        return rows[:, :, : self.width]
+    def _real(self) -> NDArray[Any]:
+        """Rows of the units that there are."""
+        return self.units.reshape(self.runs, self.shape.rows, -1)[:, :, : self.width]
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        return named_weights(self._rows(), self.b2, self.inputs, self.bias)
+        return named_weights(self._real(), self.b2, self.shape.inputs, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"units": torch.from_numpy(self.units), "b2": torch.from_numpy(self.b2)}
+        others = {name: value for name, value in super().tensors().items() if name != "params"}
+        return {"units": torch.from_numpy(self.units), **others}
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
-        tables = [np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)]
+        given = (*self._trained_with(class_weights, rates), self.data, self.plan)
         free = list(self.workspace)
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
             mine = free.pop()
-            self._train(run, self.units, self.b2, *tables, self.data, self.plan, mine)
+            self._trains[run](run, self.units, *given, mine)
             free.append(mine)
 
         self._every_run(work)
         self.step += len(rates)
 
     def metrics(self) -> dict[str, NDArray[np.float64]]:
-        super()._pack(self._rows(), self.b2)
+        super()._pack(self._real(), self.b2)
         return super().metrics()
 
 

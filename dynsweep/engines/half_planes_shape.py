@@ -20,12 +20,11 @@ Its sums of groups are selected as those of points are.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from numba import types
-from numba.extending import intrinsic
 
+from dynsweep.engines.compiled_shape import Shape, compiled_pass
 from dynsweep.engines.half_planes_vectors import Lanes
 
 SUBSET = 4  # points whose subsets are tabulated together
@@ -37,27 +36,9 @@ def power(number: int) -> int:
     return 1 << (number - 1).bit_length()
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Of a model, its rows of weights (``features`` of w1 with b1 last, ``heads`` of v, C of w2),
-    and an entry of sums: heads side by side for each feature, filled up to a power of two."""
-
-    inputs: int
-    heads: int
-    bias: int
-
-    @property
-    def features(self) -> int:
-        return self.inputs + self.bias
-
-    @property
-    def outputs(self) -> int:
-        """The first row of w2."""
-        return self.features + self.heads
-
-    @property
-    def rows(self) -> int:
-        return self.outputs + self.heads + 1
+class Planes(Shape):
+    """Rows of weights as in the dense passes, of all units on end; and an entry of sums: heads
+    side by side for each feature, filled up to a power of two."""
 
     @property
     def step(self) -> int:
@@ -78,17 +59,5 @@ class Shape:
 
 
 def emitted(emit: Callable[..., Any], result: Any = types.void) -> Any:
-    """A numba function ``f(inputs, heads, bias, size, rest)`` whose body ``emit`` writes; see
-    ``compiled_passes``. ``size`` is that of vectors, in bytes."""
-
-    def typed(context: Any, inputs: Any, heads: Any, bias: Any, size: Any, rest: Any) -> Any:
-        shape = Shape(inputs.literal_value, heads.literal_value, bias.literal_value)
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            lanes = Lanes(context, builder, rest, size.literal_value)
-            value = emit(lanes, shape, *lanes.plain(rest, args[4]))
-            return context.get_dummy_value() if value is None else value
-
-        return result(inputs, heads, bias, size, rest), generate
-
-    return intrinsic(prefer_literal=True)(typed)
+    """A numba function ``f(code, rest)`` whose body ``emit`` writes."""
+    return compiled_pass(emit, Planes, Lanes, result)

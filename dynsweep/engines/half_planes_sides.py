@@ -6,23 +6,23 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 
 from dynsweep.engines.compiled_vectors import INT, integer
-from dynsweep.engines.half_planes_shape import Shape, emitted
+from dynsweep.engines.half_planes_shape import Planes, emitted
 from dynsweep.engines.half_planes_vectors import WORD, Lanes
 
 
-def products(vec: Lanes, shape: Shape, w: list[Any]) -> list[Any]:
+def products(vec: Lanes, shape: Planes, w: list[Any]) -> list[Any]:
     """The derived rows of weights ``w``."""
-    v = w[shape.features : shape.outputs]
+    v = w[shape.features : shape.seen]
     every = [vec.builder.fmul(one, c) for one in w[: shape.features] for c in v]
     return every + [vec.absolute(one) for one in w[: shape.inputs]]
 
 
-def _derive(vec: Lanes, shape: Shape, units: Any, derived: Any, stride: Any) -> None:
+def _derive(vec: Lanes, shape: Planes, units: Any, derived: Any, stride: Any) -> None:
     """The derived rows of all units."""
 
     def body(k: Any, carried: list[Any]) -> list[Any]:
         first = vec.at(0, (k, vec.lanes))
-        w = [vec.get(units, vec.at(first, (stride, r))) for r in range(shape.outputs)]
+        w = [vec.get(units, vec.at(first, (stride, r))) for r in range(shape.seen)]
         for r, value in enumerate(products(vec, shape, w)):
             vec.put(value, derived, vec.at(first, (stride, r)))
         return []
@@ -30,7 +30,7 @@ def _derive(vec: Lanes, shape: Shape, units: Any, derived: Any, stride: Any) -> 
     vec.loop(vec.builder.sdiv(stride, integer(vec.lanes)), [], body)
 
 
-def _sides(vec: Lanes, shape: Shape, box: list[Any], w: list[Any], sizes: list[Any]) -> Any:
+def _sides(vec: Lanes, shape: Planes, box: list[Any], w: list[Any], sizes: list[Any]) -> Any:
     """Whether units are on at the whole of a box, and whether they cut it; nan cuts.
 
     Args:
@@ -46,7 +46,7 @@ def _sides(vec: Lanes, shape: Shape, box: list[Any], w: list[Any], sizes: list[A
     return on, b.fcmp_unordered("<=", vec.absolute(centre), reach)
 
 
-def _classify(vec: Lanes, shape: Shape, *values: Any) -> Any:
+def _classify(vec: Lanes, shape: Planes, *values: Any) -> Any:
     """The units that are on at box number ``box`` into ``affine`` and as bits ``on``; those that
     cut it into ``cut`` from ``first``. Returns how many these are."""
     units, derived, stride, idle, boxes, box, affine, on_bits, cut, first = values
@@ -87,7 +87,7 @@ def _fill(vec: Lanes, stride: Any, listed: Any, end: Any) -> None:
     vec.put(vec.spread(last, vec.words), listed, end)
 
 
-def _refine(vec: Lanes, shape: Shape, *values: Any) -> None:
+def _refine(vec: Lanes, shape: Planes, *values: Any) -> None:
     """Classify the groups of a group, one in a lane, for the ``n`` units ``cut`` of it: adds those
     that are on to ``affine``, from one function to a row of lanes; ``on`` and ``crossed`` get a
     mask of groups to a unit."""
@@ -98,17 +98,17 @@ def _refine(vec: Lanes, shape: Shape, *values: Any) -> None:
 
     def body(k: Any, sums: list[Any]) -> list[Any]:
         unit = b.zext(vec.get(cut, k, WORD), INT)
-        w = [vec.element(units, vec.at(unit, (stride, r))) for r in range(shape.outputs)]
+        w = [vec.element(units, vec.at(unit, (stride, r))) for r in range(shape.seen)]
         sizes = [vec.absolute(one) for one in w[:inputs]]
         on, crossed = _sides(vec, shape, edges, w, sizes)
         vec.put(vec.mask(on), on_masks, k)
         vec.put(vec.mask(crossed), masks, k)
         for i in range(shape.features):
-            h = w[i] if vec.size == 64 else b.select(on, w[i], vec.constant(0.0))
+            h = w[i] if vec.target.masks else b.select(on, w[i], vec.constant(0.0))
             for c in range(shape.heads):
                 r, v = i * shape.heads + c, w[shape.features + c]
                 more = vec.fma(h, v, sums[r])
-                sums[r] = b.select(on, more, sums[r]) if vec.size == 64 else more
+                sums[r] = b.select(on, more, sums[r]) if vec.target.masks else more
         return sums
 
     start = [vec.element(affine, integer(r)) for r in range(count)]
@@ -118,12 +118,12 @@ def _refine(vec: Lanes, shape: Shape, *values: Any) -> None:
         vec.put(ir.Constant(vec.words, [0] * vec.lanes), filled, n)
 
 
-def _choose(vec: Lanes, shape: Shape, *values: Any) -> Any:
+def _choose(vec: Lanes, shape: Planes, *values: Any) -> Any:
     """Those of the ``n`` units ``cut`` whose mask has bit ``group``, to ``chosen`` from ``first``;
     returns how many these are."""
     _, stride, cut, masks, n, group, chosen, first = values
     b = vec.builder
-    if vec.size == 64:
+    if vec.target.masks:
         bit = b.shl(ir.Constant(WORD, 1), b.trunc(group, WORD))
         bit, none = vec.spread(bit), ir.Constant(vec.words, [0] * vec.lanes)
 

@@ -7,11 +7,11 @@ from typing import Any
 from llvmlite import ir  # type: ignore[import-untyped]
 
 from dynsweep.engines.compiled_vectors import INT, integer
-from dynsweep.engines.half_planes_shape import SUBSET, TOGETHER, Shape, emitted
+from dynsweep.engines.half_planes_shape import SUBSET, TOGETHER, Planes, emitted
 from dynsweep.engines.half_planes_vectors import WORD, Lanes
 
 
-def _forward(vec: Lanes, shape: Shape, *values: Any) -> None:
+def _forward(vec: Lanes, shape: Planes, *values: Any) -> None:
     """Logits ``z`` of the points from ``point``, whose row is ``place``; masks of the units, of
     which there are ``n`` times TOGETHER."""
     units, stride, x, points, point, affine, group, z, padded, place, cut, masks, first, n = values
@@ -32,16 +32,16 @@ def _forward(vec: Lanes, shape: Shape, *values: Any) -> None:
     def one(k: Any, logits: list[Any]) -> list[Any]:
         where = b.add(first, k)
         unit = b.zext(vec.get(cut, where, WORD), INT)
-        w = [vec.element(units, vec.at(unit, (stride, r))) for r in range(shape.outputs)]
+        w = [vec.element(units, vec.at(unit, (stride, r))) for r in range(shape.seen)]
         bias = w[shape.inputs] if shape.bias else None
         h = vec.dot([(one, w[i]) for i, one in enumerate(inputs)], bias)
         on = vec.positive(h)
         vec.put(vec.mask(on), masks, where)
-        v = w[shape.features :]
+        v = w[shape.features : shape.seen]
         return [vec.fma_where(on, h, v[c], logit) for c, logit in enumerate(logits)]
 
     # So many units at a time, in sums of their own: the processor need not wait for each.
-    sets = max(1, (8 if vec.size == 64 else 4) // heads)
+    sets = max(1, (8 if vec.target.masks else 4) // heads)
 
     def several(k: Any, carried: list[Any]) -> list[Any]:
         at = b.mul(k, integer(TOGETHER))
@@ -55,7 +55,7 @@ def _forward(vec: Lanes, shape: Shape, *values: Any) -> None:
         vec.put(reduce(b.fadd, ends[c::heads]), z, vec.at(place, (padded, c)))
 
 
-def _subsets(vec: Lanes, shape: Shape, rows: list[Any], table: Any) -> Any:
+def _subsets(vec: Lanes, shape: Planes, rows: list[Any], table: Any) -> Any:
     """The sums over subsets of every SUBSET rows, and the sum of all rows."""
     b, total = vec.builder, None
     for first in range(0, len(rows), SUBSET):
@@ -69,7 +69,7 @@ def _subsets(vec: Lanes, shape: Shape, rows: list[Any], table: Any) -> Any:
     return total
 
 
-def _tabulate(vec: Lanes, shape: Shape, *values: Any) -> None:
+def _tabulate(vec: Lanes, shape: Planes, *values: Any) -> None:
     """The table of the points from ``point``, and their sum as row ``row`` of ``totals``."""
     slopes, padded, place, tiles, point, table, totals, row = values
     b, step = vec.builder, shape.step
@@ -86,7 +86,7 @@ def _tabulate(vec: Lanes, shape: Shape, *values: Any) -> None:
     vec.put(total, totals, vec.at(0, (row, shape.entry)))
 
 
-def _tabulate_sums(vec: Lanes, shape: Shape, *values: Any) -> None:
+def _tabulate_sums(vec: Lanes, shape: Planes, *values: Any) -> None:
     """The table of ``lanes`` rows of ``sums``, and their sum as row ``row`` of ``totals``."""
     sums, table, totals, row = values
     entry = ir.VectorType(vec.scalar, shape.entry)
@@ -94,7 +94,7 @@ def _tabulate_sums(vec: Lanes, shape: Shape, *values: Any) -> None:
     vec.put(_subsets(vec, shape, rows, table), totals, vec.at(0, (row, shape.entry)))
 
 
-def _select(vec: Lanes, shape: Shape, *values: Any) -> None:
+def _select(vec: Lanes, shape: Planes, *values: Any) -> None:
     """Add to each unit's ``sums`` the entries of the table that its mask names; n as above."""
     table, sums, listed, masks, first, n = values
     b, entry = vec.builder, ir.VectorType(vec.scalar, shape.entry)

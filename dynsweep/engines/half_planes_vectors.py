@@ -1,13 +1,9 @@
-"""Vector instructions that the half-plane passes need besides those of the dense ones.
-
-Vectors are as long as the processor's registers: 64 bytes with AVX-512, else 32.
-"""
+"""Vector instructions that the half-plane passes need besides those of the dense ones."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numba
-from llvmlite import binding, ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils
 
 from dynsweep.engines.compiled_vectors import INT, Vectors, integer
@@ -15,23 +11,11 @@ from dynsweep.engines.compiled_vectors import INT, Vectors, integer
 WORD = ir.IntType(32)  # of lists of units, and of masks
 
 
-def vector_bytes() -> int:
-    """Of the registers of the processor that numba compiles for."""
-    config: Any = numba.config
-    features = config.CPU_FEATURES or binding.get_host_cpu_features().flatten()
-    wanted = {"+avx512f", "+avx512vl", "+avx512bw", "+avx512dq"}
-    return 64 if wanted <= set(features.split(",")) else 32
-
-
 class Lanes(Vectors):
-    """Emits vector instructions on vectors of ``size`` bytes."""
+    """Emits vector instructions on arrays that start anywhere, and on lists of units."""
 
-    def __init__(self, context: Any, builder: Any, kinds: Any, size: int) -> None:
+    def __init__(self, context: Any, builder: Any, kinds: Any) -> None:
         super().__init__(context, builder, kinds)
-        self.size, self.lanes = size, 8 * size // self.bits
-        self.vector = ir.VectorType(self.scalar, self.lanes)
-        self.ints = ir.VectorType(ir.IntType(self.bits), self.lanes)
-        self.flags = ir.VectorType(ir.IntType(1), self.lanes)
         self.words = ir.VectorType(WORD, self.lanes)
 
     def get(self, data: Any, index: Any, like: Any = None) -> Any:
@@ -86,13 +70,13 @@ class Lanes(Vectors):
     def add_where(self, on: Any, total: Any, value: Any) -> Any:
         """``total + value`` in the lanes that are on."""
         b = self.builder
-        if self.size == 64:  # a masked addition
+        if self.target.masks:  # a masked addition
             return b.select(on, b.fadd(total, value), total)
         return b.fadd(total, b.select(on, value, self.constant(0.0)))
 
     def fma_where(self, on: Any, a: Any, c: Any, total: Any) -> Any:
         """``total + a * c`` in the lanes that are on; elsewhere nan may come of an infinite c."""
-        if self.size == 64:
+        if self.target.masks:
             return self.builder.select(on, self.fma(a, c, total), total)
         return self.fma(self.builder.select(on, a, self.constant(0.0)), c, total)
 
@@ -112,7 +96,7 @@ class Lanes(Vectors):
         wide = b.zext(bits, INT)
         popcount = declare(b.module, ir.FunctionType(INT, [INT]), "llvm.ctpop.i64")
         count = b.call(popcount, [wide])
-        if self.size == 64:
+        if self.target.masks:
             kind = ir.FunctionType(self.words, [self.words, self.flags, self.words])
             name = f"llvm.experimental.vector.compress.v{lanes}i32"
             function = declare(b.module, kind, name)
