@@ -213,7 +213,7 @@ class Sections:
 
     def memory(self) -> Iterator[Row]:
         """The peak of PyTorch's allocator against the estimate of a run."""
-        models = {"mlp": MLPConfig(width=1000), "myrtle5": Myrtle5Config(), **SMALL}
+        models = {"mlp": MLPConfig(width=1000), "Myrtle5": Myrtle5Config(), **SMALL}
         for name, model in models.items():
             dataset = SpiralsConfig() if name == "mlp" else CIFAR10Config()
             size = None if name == "mlp" else 8 if self.rehearse else 512

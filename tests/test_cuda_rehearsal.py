@@ -174,7 +174,7 @@ def test_a_section_of_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (batches, reference):
         monkeypatch.setattr(module, "load", module.load)  # replaced by the benchmark
     gpu_sections = importlib.import_module("gpu_sections")
-    assert len([*gpu_sections.Sections(True, []).memory()]) == 3
+    assert len([*gpu_sections.Sections(True, []).memory()]) == 4
 
 
 @pytest.mark.slow

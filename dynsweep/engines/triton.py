@@ -32,14 +32,16 @@ MOST_WARPS = 8  # per run; at 255 registers a multiprocessor holds no more
 class Geometry:
     """How a run is dealt to threads: the compile-time constants of the kernels.
 
-    A run has ``unit_warps`` warps; a warp works on ``samples`` samples at a time, with ``lanes``
-    threads for each; a thread holds ``units`` hidden units.
+    A run has ``unit_warps`` warps; a warp works on ``samples`` samples side by side, with
+    ``lanes`` threads for each; a thread holds ``units`` hidden units, and works on ``together``
+    samples at a time.
     """
 
     units: int
     unit_warps: int
     lanes: int
     samples: int
+    together: int
 
     @property
     def width(self) -> int:
@@ -50,23 +52,35 @@ class Geometry:
         return {name.upper(): value for name, value in asdict(self).items()}
 
 
-def most_units(inputs: int, classes: int, precision: str) -> int:
-    """Hidden units whose weights, gradients and activation fit into a thread's registers."""
+def most_units(inputs: int, classes: int, precision: str, together: int = 1) -> int:
+    """Hidden units whose weights, sums and activations fit into a thread's registers, where it
+    works on so many samples at a time."""
     words = 1 if precision == "float32" else 2
-    others = 32 + 4 * classes * words  # addresses; logits, their gradients, output biases
-    return (REGISTERS - others) // (words * (2 * (inputs + 1 + classes) + 1))
+    rows, differences = inputs + 1, classes - 1
+    # Addresses and what is on its way (measured); of each sample its input, label, logits and
+    # what they add to the sums; output biases, their sums, class weights.
+    others = 49 + words * together * (rows + differences + rows * differences)
+    others += words * 4 * differences
+    each = rows + differences + rows * differences + together
+    return (REGISTERS - others) // (words * each)
 
 
 def geometry(width: int, inputs: int, classes: int, precision: str) -> Geometry | None:
-    """The fewest threads whose registers hold ``width`` hidden units; ``None``: too many."""
-    most = most_units(inputs, classes, precision)
-    threads = 8  # with fewer, the weights would be copied to more than 4 samples of a warp
-    while threads * most < width:
-        threads *= 2
-        if most < 1 or threads > 32 * MOST_WARPS:
-            return None
+    """The fewest threads whose registers hold ``width`` hidden units, and then the most samples
+    at a time; ``None``: too many."""
+    found: list[tuple[int, int]] = []
+    for together in (2, 1):  # more gain nothing
+        most = most_units(inputs, classes, precision, together)
+        threads = 8  # with fewer, the weights would be copied to more than 4 samples of a warp
+        while threads * most < width and threads <= 32 * MOST_WARPS and most > 0:
+            threads *= 2
+        if most > 0 and threads <= 32 * MOST_WARPS:
+            found.append((threads, -together))
+    if not found:
+        return None
+    threads, together = min(found)
     lanes = min(threads, 32)
-    return Geometry(-(-width // threads), threads // lanes, lanes, 32 // lanes)
+    return Geometry(-(-width // threads), threads // lanes, lanes, 32 // lanes, -together)
 
 
 class TritonSession(Session):
@@ -97,16 +111,21 @@ class TritonSession(Session):
             "enable_fp_fusion": False,
         }
         # Samples (inputs, samples) in whole tiles, padded with label -1.
-        self.share, extra = 1 / count, -count % shape.samples
+        tile = shape.samples * shape.together
+        self.share, extra = 1 / count, -count % tile
         points, labels = torch.as_tensor(data.train_inputs).T, torch.as_tensor(data.train_labels)
         self.points = pad(points, (0, extra)).contiguous().to(self.device, self.dtype)
         self.labels = pad(labels.int(), (0, extra), value=-1).to(self.device)
-        self.tiles = len(self.labels) // shape.samples
+        self.tiles = len(self.labels) // tile
 
-        units, output_bias = hidden_units(batch)
+        units, output_bias = (one.to(self.dtype) for one in hidden_units(batch))
+        self.first = units.numpy(), output_bias.numpy()
         units = pad(units, (0, shape.width - self.width))
-        self.hidden = units.to(self.device, self.dtype).contiguous()
-        self.output_bias = output_bias.to(self.device, self.dtype).contiguous()
+        outgoing = units[:, self.inputs + 1 :]
+        differences = outgoing[:, :-1] - outgoing[:, -1:]
+        units = torch.cat([units[:, : self.inputs + 1], differences], dim=1)
+        self.hidden = units.to(self.device).contiguous()
+        self.output_bias = (output_bias[:, :-1] - output_bias[:, -1:]).to(self.device).contiguous()
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         with torch.cuda.device(self.hidden.get_device()):
@@ -128,10 +147,23 @@ class TritonSession(Session):
 
     def weights(self) -> dict[str, NDArray[np.floating]]:
         units, output_bias = self.state().values()
-        return named_weights(units[..., : self.width], output_bias, self.inputs, self.bias)
+        units, (first, first_bias) = units[..., : self.width], self.first
+        incoming = self.inputs + 1
+        outgoing = _classes(units[:, incoming:], first[:, incoming:])
+        rows = np.concatenate([units[:, :incoming], outgoing], axis=1)
+        return named_weights(rows, _classes(output_bias, first_bias), self.inputs, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
         return {"hidden": self.hidden, "output_bias": self.output_bias}
+
+
+def _classes(differences: NDArray[Any], first: NDArray[Any]) -> NDArray[Any]:
+    """Of all classes what the differences to the last one were made of, both with the classes in
+    their second axis: they began as ``first``, exactly, and kept their sum."""
+    moved = differences - (first[:, :-1] - first[:, -1:])
+    last = -moved.sum(axis=1, keepdims=True) / first.shape[1]
+    now: NDArray[Any] = first + np.concatenate([moved + last, last], axis=1)
+    return now
 
 
 def interpreted() -> bool:
