@@ -32,7 +32,7 @@ from dynsweep.errors import ConfigError, RunFailed, SweepFailed
 from dynsweep.launchers import register
 from dynsweep.launchers.compose import without_hydra
 from dynsweep.launchers.grid import NO_POINTS, WORD
-from dynsweep.own import along
+from dynsweep.own import along, is_argument
 from dynsweep.store import FAILED, SweepPaths
 from dynsweep.sweep.runner import run_sweep
 from dynsweep.sweep.signals import SIGNALS
@@ -205,15 +205,10 @@ def _words(
         words.append(word if "=" in word or word.startswith("~") else f"+{preset}={word}")
     for name, value in settings.items():
         full = SHORT.get(name, name.replace("__", "."))
-        if full not in SETTINGS and full not in GROUPS and not _free(full):
+        if full not in SETTINGS and full not in GROUPS and not is_argument(full):
             raise ConfigError(name, value, unknown(full))
         words.append(f"{full}={_axis(full, value)}")
     return understood(words)
-
-
-def _free(name: str) -> bool:
-    """Whether a setting is of a callable from outside, which alone knows its settings."""
-    return name.split(".")[1:2] == ["settings"] and name.count(".") == 2
 
 
 def _axis(name: str, value: Any) -> str:

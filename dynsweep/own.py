@@ -28,6 +28,11 @@ class Settings(dict[str, Any]):
 NONE = Settings()
 
 
+def is_argument(name: str) -> bool:
+    """Whether a dotted setting is an argument of a callable, which no declaration knows."""
+    return name.split(".")[1:2] == ["settings"]
+
+
 @dataclass(frozen=True)
 class Code:
     """A callable.

@@ -15,10 +15,13 @@ import pandas as pd
 import pytest
 
 import dynsweep as package
+from dynsweep.analysis.decisions import drawable, predictor, recorded_settings
+from dynsweep.analysis.frame import load_runs
 from dynsweep.config import RunConfig
 from dynsweep.config.intent import resolved
 from dynsweep.errors import ConfigError
 from dynsweep.models.module import OwnModelConfig
+from dynsweep.store import load_weights
 
 Dynsweep = Callable[..., subprocess.CompletedProcess[str]]
 TEXT = (Path(__file__).resolve().parent.parent / "docs" / "extending.md").read_text()
@@ -208,3 +211,22 @@ def test_the_command_of_an_example(name: str, folder: Path, dynsweep: Dynsweep) 
     again = dynsweep(*arguments)
     assert "4 of 4 runs are in out already" in again.stdout
     assert (folder / "out" / "decision_regions.png").exists()
+
+
+def test_what_is_recorded_is_what_is_shown(folder: Path) -> None:
+    """Decision regions are those of the data and the model with the arguments that they had."""
+    settings = {"dataset": "moons", "dataset__settings__noise": 0.3, "model": "deep"}
+    place = folder / "out"
+    layers = {"model__settings__layers": [1, 3]}
+    package.sweep(config_dir=folder, directory=place, **{**SMALL, **settings, **layers})
+    runs = load_runs([place])
+    found = recorded_settings(drawable(runs))
+    assert len(found) == 2
+    assert all(one.identity() == identity for identity, one in found.items())
+    assert {one.model.settings["layers"] for one in found.values()} == {1, 3}
+    for _, run in runs.iterrows():
+        weights = load_weights(place, run["weights"])[run["id"]]
+        data = found[run["id"]].dataset.load()
+        predict = predictor(found[run["id"]], weights)
+        accuracy = (predict(data.train_inputs) == data.train_labels).mean()
+        assert accuracy == pytest.approx(run["train_accuracy"])

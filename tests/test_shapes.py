@@ -115,5 +115,7 @@ def test_shapes_and_orders_are_swept(
     assert table[table["amplitude"] == 1].groupby("seed")["train_loss"].nunique().eq(1).all()
     refused = dynsweep("loss.shape=round")
     assert refused.returncode == 2
-    line = "dynsweep: error: loss.shape=round: must be one of triangle, sine, square, sawtooth"
+    line = (
+        "dynsweep: error: loss.shape=round: must be one of triangle, sine, square, sawtooth, own"
+    )
     assert refused.stderr.strip() == line

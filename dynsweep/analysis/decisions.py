@@ -14,6 +14,7 @@ from dynsweep.analysis.select import matching, static_twin
 from dynsweep.config import DATASETS, RunConfig, SpiralsConfig, from_flat, labels
 from dynsweep.config.run import settings_of
 from dynsweep.errors import DynsweepError
+from dynsweep.own import is_argument
 from dynsweep.store import FAILED, read
 
 Window = tuple[float, float, float, float]
@@ -110,7 +111,7 @@ def recorded_settings(runs: pd.DataFrame) -> dict[str, RunConfig]:
                 known = settings_of(flat["dataset.name"], flat["model.name"])
                 with suppress(DynsweepError):  # of a dataset or a model that is not there
                     settings[entry["id"]] = from_flat(
-                        {n: v for n, v in flat.items() if n in known}
+                        {n: v for n, v in flat.items() if n in known or is_argument(n)}
                     )
     return settings
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from dynsweep.cli.completion import HIDDEN
 from dynsweep.config import Setting
 from dynsweep.config.run import settings_of
+from dynsweep.own import is_argument
 from dynsweep.settings import flatten
 
 NAMES, WIDTH = 38, 100  # columns
@@ -23,7 +24,7 @@ def settings_help(config: DictConfig) -> str:
     declarations = settings_of(flat.get("dataset.name"), flat.get("model.name"))
     lines = []
     for name, value in flat.items():
-        own = ".settings." in name  # of a callable from outside
+        own = is_argument(name)  # of a callable from outside
         if name in HIDDEN or (
             not own and (name not in declarations or declarations[name].follows)
         ):
