@@ -127,6 +127,46 @@ def test_neither_company_threads_chunks_nor_a_restart_change_a_bit() -> None:
             assert np.array_equal(value[0], whole[name][3])
 
 
+@pytest.mark.parametrize("moving", [False, True])
+def test_goes_on_from_a_state_of_the_dense_path(moving: bool) -> None:
+    """Another version or processor may have chosen that one."""
+    changes = {"optimizer__momentum": 0.8, "optimizer__weight_decay": 0.01} if moving else {}
+    run = make_run(model__bias=False, **changes)
+    first = CompiledSession(Batch((run,)), "cpu")
+    advance(first, 50, run)
+    second = HalfPlaneSession(Batch((run,)), "cpu")
+    second.restore(50, first.state())
+    for name, value in second.weights().items():
+        assert np.array_equal(value, first.weights()[name])
+    assert all(np.array_equal(second.state()[k], value) for k, value in first.state().items())
+    for session in (first, second):
+        advance(session, 50, run)
+    for name, value in second.weights().items():
+        np.testing.assert_allclose(value, first.weights()[name], rtol=1e-9, atol=1e-10)
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "momentum": {},
+    "Nesterov": {"optimizer__nesterov": True},
+    "squared error": {"loss__name": "mean_squared_error", "optimizer__lr": 0.1},
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_with_momentum_weight_decay_and_the_squared_error(case: str) -> None:
+    """As the reference engine; and another, or a run without, is none of its company's."""
+    changes = {"steps": 60, **OTHERS[case]}
+    moving = make_run(optimizer__momentum=0.8, optimizer__weight_decay=0.01, **changes)
+    other = make_run(seed=1, optimizer__momentum=0.5 if case == "Nesterov" else 0.0, **changes)
+    weights = trained(moving, other, cuts=(20, 40)).weights()
+    reference = ReferenceEngine().begin(Batch((moving,)), "cpu")
+    advance(reference, 60, moving)
+    alone = trained(other).weights()
+    for name, value in reference.weights().items():
+        np.testing.assert_allclose(weights[name][:1], value, rtol=1e-9, atol=1e-10)
+        assert np.array_equal(weights[name][1], alone[name][0])
+
+
 def test_measures_what_the_dense_path_measures() -> None:
     run = make_run(steps=1)
     halves, dense = trained(run), CompiledSession(Batch((run,)), "cpu")

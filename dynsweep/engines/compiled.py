@@ -81,7 +81,7 @@ class CompiledSession(Session):
         self._trains = [self._train(shapes[bool(one)]) for one in moves]
         self._measure = kernels(self.shape)[1]
         units = self.width + -self.width % UNITS
-        numbers = self.params.shape[1] if moves.any() else 0
+        numbers = units * self.shape.trained if moves.any() else 0
         self.velocity = np.zeros((self.runs, numbers), self.params.dtype)
         self.velocity2 = np.zeros_like(self.b2)
         self.seeds = batch.array("seed").astype(np.uint64)
@@ -125,15 +125,22 @@ class CompiledSession(Session):
 
     def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
         """Weights as the passes want them: rows by blocks of units."""
-        stacked = self._rows(units, -self.width % UNITS)
-        blocks = stacked.reshape(*stacked.shape[:2], -1, UNITS).swapaxes(1, 2)
-        self.params = np.ascontiguousarray(blocks.reshape(self.runs, -1))
+        self.params = self._blocks(self._rows(units, 0))
         self.b2 = output_bias
 
+    def _blocks(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Rows ``(runs, rows, width)`` by blocks of units, ``(runs, blocks * rows * units)``."""
+        rows = np.pad(rows, ((0, 0), (0, 0), (0, -self.width % UNITS)))
+        blocks = rows.reshape(*rows.shape[:2], -1, UNITS).swapaxes(1, 2)
+        return np.ascontiguousarray(blocks.reshape(self.runs, -1))
+
+    def _unblocked(self, blocks: NDArray[Any], rows: int) -> NDArray[Any]:
+        """The way back."""
+        parts = blocks.reshape(self.runs, -1, rows, UNITS).swapaxes(1, 2)
+        return parts.reshape(self.runs, rows, -1)[:, :, : self.width]
+
     def weights(self) -> dict[str, NDArray[np.floating]]:
-        rows = self.shape.rows
-        blocks = self.params.reshape(self.runs, -1, rows, UNITS).swapaxes(1, 2)
-        units = blocks.reshape(self.runs, rows, -1)[:, :, : self.width]
+        units = self._unblocked(self.params, self.shape.rows)
         return named_weights(units, self.b2, self.shape.inputs, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -156,16 +163,22 @@ class CompiledSession(Session):
             with ThreadPoolExecutor(self.threads) as pool:
                 list(pool.map(worker, self.scratch))
 
-    def _trained_with(self, class_weights: Tensor, rates: Tensor) -> tuple[Any, ...]:
+    def _trained_with(
+        self, velocity: NDArray[Any], class_weights: Tensor, rates: Tensor
+    ) -> tuple[Any, ...]:
         """What the compiled function takes of all runs, besides their weights."""
         # A run's own rows lie together: those of another would not fit into the cache.
         tables = (np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates))
-        descent = self.velocity, self.velocity2, self.momentum, self.decay
+        descent = velocity, self.velocity2, self.momentum, self.decay
         return self.b2, descent, tuple(tables)
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         batches = self.batch_size, self.step, self.seeds, self.counts["train"]
-        given = (*self._trained_with(class_weights, rates), self.points["train"], batches)
+        given = (
+            *self._trained_with(self.velocity, class_weights, rates),
+            self.points["train"],
+            batches,
+        )
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
             self._trains[run](run, self.params, *given, scratch)

@@ -6,6 +6,7 @@ step to step, and sums stand in a fixed order: a run's bits are its own, as on t
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,9 @@ class HalfPlaneSession(CompiledSession):
         from dynsweep.engines.half_planes_shape import Planes
 
         super().__init__(batch, device)
-        if self.velocity.size:
-            self.velocity = np.zeros_like(self.units)
+        # Of velocities, rows of units; those of the dense passes are for checkpoints.
+        moves = bool(self.velocity.size)
+        self.speeds = np.zeros((self.runs, moves * self.units.shape[1]), self.units.dtype)
         shape, number = Planes(*self.shape), np.dtype(batch.first.dtype)
         lanes = processor().bytes // number.itemsize
         points = Points.of(batch.dataset, number, lanes)
@@ -119,12 +121,25 @@ class HalfPlaneSession(CompiledSession):
     def weights(self) -> dict[str, NDArray[np.floating]]:
         return named_weights(self._real(), self.b2, self.shape.inputs, self.bias)
 
-    def tensors(self) -> dict[str, Tensor]:
-        others = {name: value for name, value in super().tensors().items() if name != "params"}
-        return {"units": torch.from_numpy(self.units), **others}
+    def state(self) -> dict[str, NDArray[Any]]:
+        """As the dense passes have it, which another processor, or version, may choose."""
+        super()._pack(self._real(), self.b2)
+        if self.speeds.size:
+            rows = self.speeds.reshape(self.runs, self.shape.rows, -1)
+            rows = rows[:, : self.shape.trained, : self.width]
+            self.velocity[:] = self._blocks(rows)
+        return super().state()
+
+    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
+        super().restore(step, state)
+        self._pack(self._unblocked(self.params, self.shape.rows), self.b2)
+        if self.speeds.size:
+            rows = self._unblocked(self.velocity, self.shape.trained)
+            rows = np.pad(rows, ((0, 0), (0, 0), (0, filling(self.width))))
+            self.speeds[:, : rows[0].size] = rows.reshape(self.runs, -1)
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
-        given = (*self._trained_with(class_weights, rates), self.data, self.plan)
+        given = (*self._trained_with(self.speeds, class_weights, rates), self.data, self.plan)
         free = list(self.workspace)
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
