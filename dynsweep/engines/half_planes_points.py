@@ -46,7 +46,8 @@ def neighbours(points: NDArray[np.floating], size: int) -> list[list[NDArray[np.
 def _edges(points: NDArray[np.floating]) -> NDArray[np.floating]:
     """Half the edge of the box around the first 1, 2, 3, ... points."""
     reach = np.maximum.accumulate(points) - np.minimum.accumulate(points)
-    return reach.sum(axis=1)
+    edges: NDArray[np.floating] = reach.sum(axis=1)
+    return edges
 
 
 def box(points: NDArray[np.floating]) -> NDArray[np.floating]:
