@@ -127,6 +127,21 @@ def test_neither_company_threads_chunks_nor_a_restart_change_a_bit() -> None:
             assert np.array_equal(value[0], whole[name][3])
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_with_momentum_and_weight_decay(nesterov: bool) -> None:
+    """As the reference engine; and another, or a run without, is none of its company's."""
+    changes = {"optimizer__nesterov": nesterov, "steps": 60}
+    moving = make_run(optimizer__momentum=0.8, optimizer__weight_decay=0.01, **changes)
+    other = make_run(seed=1, optimizer__momentum=0.5 if nesterov else 0.0, **changes)
+    weights = trained(moving, other, cuts=(20, 40)).weights()
+    reference = ReferenceEngine().begin(Batch((moving,)), "cpu")
+    advance(reference, 60, moving)
+    alone = trained(other).weights()
+    for name, value in reference.weights().items():
+        np.testing.assert_allclose(weights[name][:1], value, rtol=1e-9, atol=1e-10)
+        assert np.array_equal(weights[name][1], alone[name][0])
+
+
 def test_measures_what_the_dense_path_measures() -> None:
     run = make_run(steps=1)
     halves, dense = trained(run), CompiledSession(Batch((run,)), "cpu")

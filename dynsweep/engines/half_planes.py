@@ -70,7 +70,10 @@ class HalfPlaneSession(CompiledSession):
         shape = Shape(self.inputs, self.classes - 1, int(self.bias))
         number = np.dtype(batch.first.dtype)
         lanes = size // number.itemsize
-        self._train = kernel(self.inputs, self.classes, int(self.bias), size)
+        kind = (self.inputs, self.classes, int(self.bias), size)
+        optimizer = batch.first.optimizer
+        self._train = kernel(*kind, 0)
+        self._move = kernel(*kind, 2 if optimizer.nesterov else 1)
         points = Points.of(batch.dataset, number, lanes)
         tiles = np.zeros((len(points.labels), shape.entry), number)
         for i in range(shape.features):
@@ -80,6 +83,7 @@ class HalfPlaneSession(CompiledSession):
         labels = points.labels.astype(np.int32 if number.itemsize == 4 else np.int64)
         arrays = (points.inputs.T, tiles, labels, points.shares)
         self.data = tuple(_aligned(one.ravel()) for one in arrays)
+        self.moving = self._velocities(batch, number)
         idle, boxes = filling(self.width), (points.boxes, points.inner)
         self.plan = (*(_aligned(one.ravel()) for one in boxes), points.starts, lanes, idle)
         stride, parts = self.width + idle, len(points.boxes)
@@ -100,6 +104,17 @@ class HalfPlaneSession(CompiledSession):
             for _ in range(self.threads)
         ]
 
+    def _velocities(self, batch: Batch, number: np.dtype[Any]) -> tuple[NDArray[Any], ...]:
+        """Velocities of the units' rows and of b2, momenta, and weight decays; see the kernel."""
+        settings = [
+            batch.array(f"optimizer.{name}").astype(number)
+            for name in ("momentum", "weight_decay")
+        ]
+        self.moves = (settings[0] != 0) | (settings[1] != 0)
+        rows = self.inputs + self.bias + self.classes if self.moves.any() else 0
+        shape = (self.runs, rows * (self.width + filling(self.width)))
+        return np.zeros(shape, number), np.zeros_like(self.b2), *settings
+
     def _pack(self, units: NDArray[Any], output_bias: NDArray[Any]) -> None:
         super()._pack(units, output_bias)
         w2 = units[:, -self.classes :]
@@ -115,7 +130,10 @@ class HalfPlaneSession(CompiledSession):
         return named_weights(self._rows(), self.b2, self.inputs, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {"units": torch.from_numpy(self.units), "b2": torch.from_numpy(self.b2)}
+        arrays = {"units": self.units, "b2": self.b2}
+        if self.moves.any():
+            arrays |= {"velocity": self.moving[0], "velocity_b2": self.moving[1]}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         tables = [np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)]
@@ -123,7 +141,8 @@ class HalfPlaneSession(CompiledSession):
 
         def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
             mine = free.pop()
-            self._train(run, self.units, self.b2, *tables, self.data, self.plan, mine)
+            train = self._move if self.moves[run] else self._train
+            train(run, self.units, self.b2, *tables, self.data, self.plan, mine, self.moving)
             free.append(mine)
 
         self._every_run(work)

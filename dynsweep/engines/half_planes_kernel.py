@@ -5,6 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dynsweep.engines import (
     compiled_kernel,
     half_planes_shape,
@@ -17,7 +19,7 @@ from dynsweep.engines.compiled_passes import softmax
 from dynsweep.engines.half_planes_shape import TOGETHER
 from dynsweep.engines.half_planes_sides import choose, classify, derive, refine
 from dynsweep.engines.half_planes_sums import forward, select, tabulate, tabulate_sums
-from dynsweep.engines.half_planes_update import update
+from dynsweep.engines.half_planes_update import update, update_nesterov
 
 # numba sees when this file changes; of the others it is told through a constant.
 FILES = (
@@ -30,11 +32,14 @@ SOURCES = compiled_kernel.SOURCES ^ zlib.crc32(
 
 
 @lru_cache(maxsize=64)
-def kernel(inputs: int, classes: int, bias: int, size: int, sources: int = SOURCES) -> Any:
-    """``train`` for models of that shape, and vectors of ``size`` bytes."""
+def kernel(
+    inputs: int, classes: int, bias: int, size: int, motion: int, sources: int = SOURCES
+) -> Any:
+    """``train`` for models of that shape, and vectors of ``size`` bytes; ``motion`` is 0 without
+    momentum and weight decay, 1 with, and 2 with Nesterov's momentum."""
     heads = classes - 1
 
-    def train(run, weights, b2, class_weights, rates, data, plan, scratch):  # type: ignore[no-untyped-def]
+    def train(run, weights, b2, class_weights, rates, data, plan, scratch, moving):  # type: ignore[no-untyped-def]
         """Take the steps of a table with run number ``run``.
 
         Args:
@@ -48,7 +53,11 @@ def kernel(inputs: int, classes: int, bias: int, size: int, sources: int = SOURC
                 of the parts (the first group of each, and their number); points to a group; and
                 how many units only fill up.
             scratch: see ``half_planes.HalfPlaneSession``.
+            moving: velocities of the rows of w1, b1 and w2, ``(runs, rows * stride)``, and of b2
+                ``(runs, classes)``; momenta and weight decays ``(runs,)``.
         """
+        velocity, velocity2 = moving[0][run], moving[1][run]
+        momentum, decay = moving[2][run], moving[3][run]
         x, tiles, labels, shares = data
         boxes, inner, starts, lanes, idle = plan
         derived, sums, z, q, totals, affine, table, part_sums, group_sums = scratch[:9]
@@ -60,7 +69,7 @@ def kernel(inputs: int, classes: int, bias: int, size: int, sources: int = SOURC
         table[:] = 0
         sums[:] = 0
         derive(inputs, heads, bias, size, (units, derived, stride))
-        gradient = totals * 0
+        gradient = np.zeros_like(b2[run])
         for step in range(rates.shape[1]):
             gradient[:] = 0
             for part in range(parts):
@@ -102,13 +111,23 @@ def kernel(inputs: int, classes: int, bias: int, size: int, sources: int = SOURC
             rate = rates[run, step]
             if bias:
                 total = totals[0] * 0
-                for c in range(heads):
-                    bias2[c] -= rate * gradient[c]
-                    total += gradient[c]
-                bias2[heads] += rate * total
+                for c in range(classes):
+                    g = gradient[c] if c < heads else -total
+                    total += g
+                    if motion:
+                        g += decay * bias2[c]
+                        velocity2[c] = momentum * velocity2[c] + g
+                        g = g + momentum * velocity2[c] if motion == 2 else velocity2[c]
+                    bias2[c] -= rate * g
             for block in range(stride // lanes):
                 its = (units, derived, stride, block, sums, on, part_sums, parts, rate)
-                update(inputs, heads, bias, size, its)
+                if motion == 2:
+                    moves = (velocity, momentum, decay)
+                    update_nesterov(inputs, heads, bias, size, (*its, *moves))
+                elif motion:
+                    update(inputs, heads, bias, size, (*its, velocity, momentum, decay))
+                else:
+                    update(inputs, heads, bias, size, its)
         return sources
 
     return compiled_kernel._compiled(train)
