@@ -127,6 +127,18 @@ def test_neither_company_threads_chunks_nor_a_restart_change_a_bit() -> None:
             assert np.array_equal(value[0], whole[name][3])
 
 
+def test_goes_on_from_a_state_of_the_dense_path() -> None:
+    """Another version or processor may have chosen that one."""
+    run = make_run(model__bias=False)
+    first = CompiledSession(Batch((run,)), "cpu")
+    advance(first, 50, run)
+    second = HalfPlaneSession(Batch((run,)), "cpu")
+    second.restore(50, first.state())
+    for name, value in second.weights().items():
+        assert np.array_equal(value, first.weights()[name])
+    assert all(np.array_equal(second.state()[k], value) for k, value in first.state().items())
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_with_momentum_and_weight_decay(nesterov: bool) -> None:
     """As the reference engine; and another, or a run without, is none of its company's."""

@@ -5,6 +5,7 @@ The compiled engine takes this path for one and two inputs where it pays. Nothin
 step to step, and sums stand in a fixed order: a run's bits are its own, as on the dense path.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -130,10 +131,23 @@ class HalfPlaneSession(CompiledSession):
         return named_weights(self._rows(), self.b2, self.inputs, self.bias)
 
     def tensors(self) -> dict[str, Tensor]:
-        arrays = {"units": self.units, "b2": self.b2}
+        """The weights as the dense passes have them: another processor, or version, may choose
+        these when it goes on from a checkpoint."""
+        tensors = super().tensors()
         if self.moves.any():
-            arrays |= {"velocity": self.moving[0], "velocity_b2": self.moving[1]}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+            names = ("velocity", "velocity_b2")
+            tensors |= {name: torch.from_numpy(self.moving[k]) for k, name in enumerate(names)}
+        return tensors
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        super()._pack(self._rows(), self.b2)
+        return super().state()
+
+    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
+        super().restore(step, state)
+        weights = CompiledSession.weights(self)
+        biases = [weights["b1"][:, None]] if self.bias else []
+        self._pack(np.concatenate([weights["w1"], *biases, weights["w2"].mT], axis=1), self.b2)
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
         tables = [np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)]
