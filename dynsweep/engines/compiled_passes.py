@@ -113,11 +113,10 @@ def _backward(vec: Vectors, shape: Shape, *values: Any) -> None:
         groups = [range(first, first + together) for first in range(0, UNITS, together)]
         if together == 1:
             # A unit's totals go to memory: in registers there is no room for another's sums.
-            quads = 0
+            quads = -(-len(rows) // UNITS)
             for unit, mine in enumerate(groups):
-                for k, quad in enumerate(vec.quads(partial_sums(mine, rows))):
+                for k, quad in enumerate(vec.quads(partial_sums(mine, rows))[:quads]):
                     vec.store(quad, totals, integer((k * UNITS + unit) * UNITS))
-                    quads = k + 1
             for k in range(quads):
                 homes = [integer((k * UNITS + unit) * UNITS) for unit in range(UNITS)]
                 total += vec.transposed([vec.load(totals, home, vec.quad) for home in homes])

@@ -24,21 +24,20 @@ from dynsweep.engines.half_planes_points import Points
 FILL = 16  # units are filled up to a multiple, by one at least: whole vectors on any processor
 MOST_INPUTS, MOST_HEADS = 2, 4  # sums of a subset of points: (inputs + bias) * heads, at most 12
 # Where it pays, measured on one thread of a Zen 5 core as the ratio of the times of the dense
-# step and of this one, for P points:
+# step and of this one, for P points, in float32 | float64:
 #
-#                  AVX-512, float32             float64           AVX2, float32
-#                  P = 60   120  300 3,000    60  120  300 3,000    60  300  3,000
-#   C = 3, H = 10    0.57  0.63 0.65  0.94   0.5  0.8  0.7   0.9   1.2  1.3  1.7
-#          H = 30    0.69  0.77 0.83  1.6    0.8  0.9  0.9   1.6   1.7  2.1  3.1
-#          H = 100   0.80  0.99 1.2   2.9    0.8  1.0  1.3   2.8   2.2  2.9  5.5
-#          H = 1000  0.91  1.16 1.5   5.8    1.0  1.2  1.7         2.1  4.0
-#   C = 2, H = 100   0.71  0.81 0.98  2.0    1.0  1.0  1.3   2.5   1.5  1.8  3.7
-#   C = 5, H = 100   1.15  1.09 1.35  3.4    1.0  1.1  1.3   3.2
+#                   AVX-512                          AVX2
+#           P = 60      120     300     3,000   60      120     300     3,000
+#   C = 3, H = 10               0.7|0.7 0.9|0.9                 0.9|0.8 1.1|1.0
+#       H = 30  0.7|0.8 0.9|0.9 0.9|1.0 1.7|1.6 1.2|1.0 1.2|1.1 1.3|1.3 1.9|1.5
+#      H = 100  0.8|1.1 1.1|1.1 1.2|1.3 3.2|2.7 1.3|1.2 1.3|1.4 1.7|1.7 3.3|2.5
+#     H = 1000  0.9|1.1 1.2|1.3 1.6|1.9 6.0|6.0 1.4|1.3 1.6|1.6 2.2|2.3 5.5|4.1
+#   C=2, H=100  0.7|1.0 1.0|1.1 1.0|1.3 2.3|2.6 1.1|1.1 1.2|1.4 1.4|1.8 3.0|2.9
+#   C=5, H=100  1.0|1.1 1.3|1.2 1.4|1.3 3.7|3.3 1.3|1.1 1.4|1.3 1.7|1.6 3.5|2.4
 #
-# Groups cost what some FEW units cost, and the fewer heads, the cheaper the dense sums are. Of
-# vectors of 32 bytes the rule asks for a ratio of about 2: the dense passes were not made for
-# them.
-FEW, BREAK_EVEN = 28, {64: 240, 32: 90}
+# Groups cost what some FEW units cost, and the fewer heads, the cheaper the dense sums are. By the
+# bytes of a vector; with vectors of 16 bytes it was not measured, and is not taken.
+FEW, BREAK_EVEN = {64: 28, 32: 10}, {64: 240, 32: 90}
 
 
 def filling(width: int) -> int:
@@ -58,7 +57,7 @@ def pays(run: RunConfig) -> bool:
         return False
     if vector not in BREAK_EVEN:
         return False
-    return len(data.train_labels) * (1 - FEW / width) > BREAK_EVEN[vector] / heads
+    return len(data.train_labels) * (1 - FEW[vector] / width) > BREAK_EVEN[vector] / heads
 
 
 class HalfPlaneSession(CompiledSession):
