@@ -109,10 +109,9 @@ def show_peers(options: argparse.Namespace) -> None:
     for width, table in tables.items():
         ours, pairs = table[-1].seconds, SAMPLES * width
         print(
-            f"H = {width}: {OURS} multiply-adds or additions per unit and sample in the dense "
-            f"passes: {OURS * pairs / ours / 1e9:.0f} billion per second, "
-            f"{OURS * pairs / ours / peak:.0%} of the peak; counted as the {TEXTBOOK} of textbook "
-            f"backpropagation, {TEXTBOOK * pairs / ours / peak:.0%}."
+            f"H = {width}: as fast as the {OURS} multiply-adds or additions per unit and sample of "
+            f"the dense passes at {OURS * pairs / ours / peak:.0%} of the peak, or the {TEXTBOOK} of "
+            f"textbook backpropagation at {TEXTBOOK * pairs / ours / peak:.0%}."
         )
         for what, peer in (("JAX", "jax"), ("ordinary PyTorch", "torch")):
             times = [row.seconds for row in table if row.peer == peer]
