@@ -109,9 +109,9 @@ def show_peers(options: argparse.Namespace) -> None:
     for width, table in tables.items():
         ours, pairs = table[-1].seconds, SAMPLES * width
         print(
-            f"H = {width}: as fast as the {OURS} multiply-adds or additions per unit and sample of "
-            f"the dense passes at {OURS * pairs / ours / peak:.0%} of the peak, or the {TEXTBOOK} of "
-            f"textbook backpropagation at {TEXTBOOK * pairs / ours / peak:.0%}."
+            f"H = {width}: as fast as the dense passes' {OURS} multiply-adds or additions per unit "
+            f"and sample at {OURS * pairs / ours / peak:.0%} of the peak, as textbook "
+            f"backpropagation's {TEXTBOOK} at {TEXTBOOK * pairs / ours / peak:.0%}."
         )
         for what, peer in (("JAX", "jax"), ("ordinary PyTorch", "torch")):
             times = [row.seconds for row in table if row.peer == peer]
