@@ -109,7 +109,7 @@ def show_peers(options: argparse.Namespace) -> None:
     for width, table in tables.items():
         ours, pairs = table[-1].seconds, SAMPLES * width
         print(
-            f"H = {width}: as fast as the dense passes' {OURS} multiply-adds or additions per unit "
+            f"H = {width}: as fast as the dense passes' {OURS} operations per unit "
             f"and sample at {OURS * pairs / ours / peak:.0%} of the peak, as textbook "
             f"backpropagation's {TEXTBOOK} at {TEXTBOOK * pairs / ours / peak:.0%}."
         )
