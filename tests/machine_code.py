@@ -18,7 +18,7 @@ from runs import make_run
 
 from dynsweep.engines import compiled_kernel
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.compiled import CompiledEngine
+from dynsweep.engines.compiled import CompiledSession
 
 SPILLS = {"x86_64": r"%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*%[xyz]mm", "aarch64": r"\s[qdv]\d+.*\[sp"}
 ARITHMETIC = {
@@ -36,7 +36,7 @@ def main() -> None:
     platform.machine = lambda: machine
     compiled_kernel._compiled = numba.njit(nogil=True)
     run = make_run(steps=1, precision="float32")
-    session = CompiledEngine().begin(Batch((run,)), "cpu")
+    session = CompiledSession(Batch((run,)), "cpu")
     advance(session, 1, run)
     train = session._trains[0]  # type: ignore[attr-defined]
     module = train.inspect_llvm(train.signatures[0])
