@@ -132,7 +132,7 @@ def test_what_died_is_named_and_the_same_command_goes_on(
     cluster: Cluster, tmp_path: Path, undisturbed: Callable[[int], Path]
 ) -> None:
     """One task cancelled, one killed, one node lost, one preempted: the rest is there."""
-    steps = 200_000  # a task takes far longer than the two seconds that cancelling leaves it
+    steps = 400_000  # a task takes far longer than the two seconds that cancelling leaves it
     command = [SLURM, *GRID, *SHARED, f"steps={steps}", f"hydra.sweep.dir={tmp_path}"]
     process = start(cluster, *command)
     wait_until(lambda: list(tmp_path.glob("tasks/*/tasks.json")) and len(tasks(tmp_path)) == 6)
