@@ -19,6 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from hydra.version import VersionBase
 from omegaconf.errors import OmegaConfBaseException
 
 from dynsweep.api import load, load_snapshots, load_trajectory, load_weights
@@ -166,6 +167,8 @@ def _hydra(words: Sequence[str]) -> Iterator[Any]:
     theirs = GlobalHydra.instance().hydra  # of a program that has configs of its own
     GlobalHydra.instance().clear()
     handlers, level = root.handlers[:], root.level
+    base = VersionBase.instance()  # a process has one; it decides how other apps' jobs run
+    before = base.getbase()
     try:
         with initialize_config_module("dynsweep.conf", version_base="1.3"):
             yield GlobalHydra.instance().hydra
@@ -182,6 +185,7 @@ def _hydra(words: Sequence[str]) -> Iterator[Any]:
     finally:
         HydraConfig.instance().cfg = of_job
         GlobalHydra.instance().hydra = theirs
+        base.version_base = before
         root.handlers[:] = handlers
         root.setLevel(level)
 

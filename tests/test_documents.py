@@ -31,7 +31,7 @@ DOCUMENTS = sorted(
 
 def commands(path: Path) -> list[list[str]]:
     """Every dynsweep command in the shell blocks of a document, in words."""
-    # Examples of what to add are run by test_contributing.py and test_own_code.py.
+    # Examples of what to add are run by test_contributing.py and test_extending.py.
     text = re.sub(r"<!-- example: .*?(?=\n###? )", "", path.read_text(), flags=re.S)
     blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
