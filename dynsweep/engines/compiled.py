@@ -7,7 +7,7 @@ choosing an engine stays quick.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,6 +40,7 @@ BATCH_SECONDS = 20.0  # a batch takes about so long: what a killed sweep loses
 SECONDS = 2e-10  # per step, sample and hidden unit, on one thread
 MOST_BYTES = 2**28  # of weights in a batch
 COPIES = 6  # of a run's weights that are held at a time, most of them while they are drawn
+Scratch = tuple[NDArray[Any], ...]
 
 
 class CompiledSession(Session):
@@ -149,41 +150,41 @@ class CompiledSession(Session):
             arrays |= {"velocity": self.velocity, "velocity2": self.velocity2}
         return {name: torch.from_numpy(value) for name, value in arrays.items()}
 
-    def _every_run(self, work: Callable[[int, tuple[NDArray[Any], ...]], None]) -> None:
-        """``work(run, scratch)`` for every run, on all threads; a free thread takes the next."""
+    def _every_run(
+        self, work: Callable[[int, Scratch], None], scratches: Sequence[Scratch]
+    ) -> None:
+        """``work(run, scratch)`` for every run, with a thread for each of ``scratches``; one that
+        is free takes the next run."""
         queue = iter(range(self.runs))
 
-        def worker(scratch: tuple[NDArray[Any], ...]) -> None:
+        def worker(scratch: Scratch) -> None:
             for run in queue:
                 work(run, scratch)
 
         if self.threads == 1:
-            worker(self.scratch[0])
+            worker(scratches[0])
         else:
             with ThreadPoolExecutor(self.threads) as pool:
-                list(pool.map(worker, self.scratch))
+                list(pool.map(worker, scratches))
 
-    def _trained_with(
-        self, velocity: NDArray[Any], class_weights: Tensor, rates: Tensor
-    ) -> tuple[Any, ...]:
-        """What the compiled function takes of all runs, besides their weights."""
-        # A run's own rows lie together: those of another would not fit into the cache.
-        tables = (np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates))
-        descent = velocity, self.velocity2, self.momentum, self.decay
-        return self.b2, descent, tuple(tables)
+    def _own(self) -> tuple[NDArray[Any], NDArray[Any], tuple[Any, ...], Sequence[Scratch]]:
+        """What the compiled function takes in its own layout: weights, velocities, the data and
+        what goes with them, and a scratch for each thread."""
+        batches = self.batch_size, self.step, self.seeds, self.counts["train"]
+        return self.params, self.velocity, (self.points["train"], batches), self.scratch
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
-        batches = self.batch_size, self.step, self.seeds, self.counts["train"]
-        given = (
-            *self._trained_with(self.velocity, class_weights, rates),
-            self.points["train"],
-            batches,
+        # A run's own rows lie together: those of another would not fit into the cache.
+        tables = tuple(
+            np.ascontiguousarray(table.transpose(0, 1)) for table in (class_weights, rates)
         )
+        weights, velocity, data, scratches = self._own()
+        descent = velocity, self.velocity2, self.momentum, self.decay
 
-        def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
-            self._trains[run](run, self.params, *given, scratch)
+        def work(run: int, scratch: Scratch) -> None:
+            self._trains[run](run, weights, self.b2, descent, tables, *data, scratch)
 
-        self._every_run(work)
+        self._every_run(work, scratches)
         self.step += len(rates)
 
     def metrics(self) -> dict[str, NDArray[np.float64]]:
@@ -193,14 +194,14 @@ class CompiledSession(Session):
         names = [f"{part}_{name}" for part in PARTS for name in ("loss", "accuracy")]
         results = {name: np.zeros(self.runs) for name in names}
 
-        def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
+        def work(run: int, scratch: Scratch) -> None:
             for part, points in self.points.items():
                 loss, accuracy, _ = self._measure(
                     run, self.counts[part], self.params, self.b2, points, scratch
                 )
                 results[f"{part}_loss"][run], results[f"{part}_accuracy"][run] = loss, accuracy
 
-        self._every_run(work)
+        self._every_run(work, self.scratch)
         return results
 
 

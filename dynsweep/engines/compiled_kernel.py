@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -30,10 +31,15 @@ from dynsweep.engines.compiled_shape import NESTEROV, PLAIN, Shape
 from dynsweep.engines.compiled_vectors import UNITS
 from dynsweep.engines.minibatches import ROUNDS
 
-# numba sees when this file changes; of the files with the passes it is told through a constant.
-_FILES = (compiled_loss, compiled_passes, compiled_shape, compiled_update, compiled_vectors)
-SOURCES = zlib.crc32(
-    b"".join(Path(str(one.__file__)).read_bytes() for one in (*_FILES, minibatches))
+
+def checksum(*modules: ModuleType) -> int:
+    """Of the source of modules. numba sees when the file of a compiled function changes; of those
+    with the passes it is told through a constant."""
+    return zlib.crc32(b"".join(Path(str(one.__file__)).read_bytes() for one in modules))
+
+
+SOURCES = checksum(
+    compiled_loss, compiled_passes, compiled_shape, compiled_update, compiled_vectors, minibatches
 )
 
 

@@ -6,19 +6,18 @@ step to step, and sums stand in a fixed order: a run's bits are its own, as on t
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dynsweep.config import RunConfig
 from dynsweep.data import load
 from dynsweep.engines.base import named_weights
 from dynsweep.engines.batches import Batch
-from dynsweep.engines.compiled import CompiledSession
+from dynsweep.engines.compiled import CompiledSession, Scratch
 from dynsweep.engines.half_planes_points import Points
 
 FILL = 16  # units are filled up to a multiple, by one at least: whole vectors on any processor
@@ -137,17 +136,8 @@ class HalfPlaneSession(CompiledSession):
             rows = np.pad(rows, ((0, 0), (0, 0), (0, filling(self.width))))
             self.speeds[:, : rows[0].size] = rows.reshape(self.runs, -1)
 
-    def advance(self, class_weights: Tensor, rates: Tensor) -> None:
-        given = (*self._trained_with(self.speeds, class_weights, rates), self.data, self.plan)
-        free = list(self.workspace)
-
-        def work(run: int, scratch: tuple[NDArray[Any], ...]) -> None:
-            mine = free.pop()
-            self._trains[run](run, self.units, *given, mine)
-            free.append(mine)
-
-        self._every_run(work)
-        self.step += len(rates)
+    def _own(self) -> tuple[NDArray[Any], NDArray[Any], tuple[Any, ...], Sequence[Scratch]]:
+        return self.units, self.speeds, (self.data, self.plan), self.workspace
 
     def metrics(self) -> dict[str, NDArray[np.float64]]:
         super()._pack(self._real(), self.b2)

@@ -1,8 +1,6 @@
 """The compiled function of training by half-planes; see ``half_planes_shape`` for its passes."""
 
-import zlib
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from dynsweep.engines import (
@@ -21,13 +19,12 @@ from dynsweep.engines.half_planes_sides import choose, classify, derive, refine
 from dynsweep.engines.half_planes_sums import forward, select, tabulate, tabulate_sums
 from dynsweep.engines.half_planes_update import update
 
-# numba sees when this file changes; of the others it is told through a constant.
-FILES = (
-    half_planes_shape, half_planes_sides, half_planes_sums, half_planes_update,
+SOURCES = compiled_kernel.SOURCES ^ compiled_kernel.checksum(
+    half_planes_shape,
+    half_planes_sides,
+    half_planes_sums,
+    half_planes_update,
     half_planes_vectors,
-)  # fmt: skip
-SOURCES = compiled_kernel.SOURCES ^ zlib.crc32(
-    b"".join(Path(str(one.__file__)).read_bytes() for one in FILES)
 )
 
 
