@@ -57,7 +57,7 @@ def run_here(
     launch = Launch(outcomes, executor)
     try:
         if todo := outcomes.missing():
-            say_estimate([part.runs for part in parts(outcomes)], count)
+            say_estimate(parts(outcomes), count)
             tasks = launch.submit(balanced([outcomes.runs[place] for place in todo], count))
             logs = tasks[0].log.with_name("*.log")
             log.info("%d runs on %d workers; logs: %s", len(todo), len(tasks), logs)

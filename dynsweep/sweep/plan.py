@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,6 +29,10 @@ class Part:
     runs: list[RunConfig]
     team: Team
     seconds: float = math.nan
+
+    @classmethod
+    def of(cls, runs: list[RunConfig]) -> "Part":
+        return cls(runs, Team([], runs[0]))
 
     @property
     def batches(self) -> int:
@@ -75,11 +79,7 @@ def parts(outcomes: Outcomes) -> list[Part]:
     """The runs that a command would train, by batches; equal ones once."""
     leaders, _ = twins(outcomes.runs, outcomes.missing())
     settings = [outcomes.runs[leader].settings for leader in leaders]
-    return [_part([settings[place] for place in places]) for places in group(settings)]
-
-
-def _part(runs: list[RunConfig]) -> Part:
-    return Part(runs, Team([], runs[0]))
+    return [Part.of([settings[place] for place in places]) for places in group(settings)]
 
 
 def about(seconds: float) -> str:
@@ -108,9 +108,9 @@ def estimate(parts: Sequence[Part]) -> float:
     return sum(known) if known else math.nan
 
 
-def say_estimate(groups: Iterable[list[RunConfig]], workers: int = 1) -> None:
-    """At the start of a sweep, how long it takes; runs of a group share batches."""
-    if planned := [_part(runs) for runs in groups]:
+def say_estimate(planned: Sequence[Part], workers: int = 1) -> None:
+    """At the start of a sweep, how long it takes."""
+    if planned:
         seconds = shared(estimate(planned), planned, workers)
         log.info("Training takes %s", about(seconds))
 

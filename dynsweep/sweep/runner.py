@@ -19,7 +19,7 @@ from dynsweep.store import Store
 from dynsweep.sweep.claims import Claim, Claims
 from dynsweep.sweep.leftovers import remove_checkpoints
 from dynsweep.sweep.outcomes import Outcomes, Twins, twins
-from dynsweep.sweep.plan import say_estimate
+from dynsweep.sweep.plan import Part, say_estimate
 from dynsweep.sweep.progress import Progress
 from dynsweep.sweep.recording import Recorder, record_unfit
 from dynsweep.sweep.teams import Team, Unfit, check
@@ -88,7 +88,8 @@ class _Sweep:
             for places in group([self.runs[position].settings for position in leaders])
         ]
         if estimated:
-            say_estimate([self.runs[leader].settings for leader in group] for group in groups)
+            some = ([self.runs[leader].settings for leader in leaders] for leaders in groups)
+            say_estimate([*map(Part.of, some)])
         try:
             with progress(len(todo)) as counter:
                 self._train_groups(groups, counter)
