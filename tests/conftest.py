@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hydra.version import VersionBase
 from runs import make_run as run_from
 
 from dynsweep.config import RunConfig
@@ -18,6 +19,14 @@ from dynsweep.data.download import RECORD, TEST, TRAIN
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "HYDRA_FULL_ERROR"}
 COMMAND = [sys.executable, "-m", "dynsweep"]
+
+
+@pytest.fixture(autouse=True)
+def _version_base() -> Iterator[None]:
+    """A process has one, which whoever composes sets; it decides how other apps' jobs run."""
+    before = VersionBase.instance().version_base
+    yield
+    VersionBase.instance().version_base = before
 
 
 @pytest.fixture
