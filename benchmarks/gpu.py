@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-LIMITS = {"correct": 110, "simple": 150, "convolutions": 110, "memory": 40, "command": 120}  # s
+LIMITS = {"correct": 120, "simple": 170, "convolutions": 130, "memory": 40, "command": 120}  # s
 
 
 def section(name: str, options: argparse.Namespace) -> dict[str, Any]:

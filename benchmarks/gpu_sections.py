@@ -9,6 +9,7 @@ CUDA graphs are those of tests/cuda_on_cpu.py, Triton runs in its interpreter.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import statistics
 import sys
@@ -42,7 +43,8 @@ from dynsweep.engines import batches, reference
 from dynsweep.engines.base import Session
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import torch_settings
-from dynsweep.engines.graphed import GraphedSession
+from dynsweep.engines.graphed import WAYS
+from dynsweep.engines.graphed_session import GraphedSession
 from dynsweep.engines.reference import ReferenceSession, memory
 from dynsweep.engines.triton import TritonSession, triton_missing
 from dynsweep.training.schedules import Schedule
@@ -71,7 +73,7 @@ class Sections:
             )
 
     def correct(self) -> Iterator[Row]:
-        """The largest relative error of a weight after a few steps, against float64 on the CPU."""
+        """The relative error of what a few steps changed, against float64 on the CPU."""
         cosine = replace(SGD, schedule=ScheduleConfig("cosine", warmup=0.2))
         pictures = replace(SIMPLE, dataset=CIFAR10Config(augment=True), optimizer=cosine)
         cases = {
@@ -97,19 +99,24 @@ class Sections:
                        "error": error, "agrees": error < TOLERANCES[precision]}  # fmt: skip
 
     def error(self, run: RunConfig, kind: type[Session], precision: str, steps: int) -> float:
+        """Of all weights together, in how far they moved."""
         run = replace(run, steps=8, loss=replace(run.loss, period=5))
         runs = [replace(run, seed=seed) for seed in range(1 if self.rehearse else 3)]
-        exact = self.begin(ReferenceSession, [replace(one, precision="float64") for one in runs],
-                           "cpu")  # fmt: skip
-        ours = self.begin(kind, [replace(one, precision=precision) for one in runs])
         ends = []
-        for advance in (exact, ours):
-            advance(steps)
+        for one, where, by in (
+            ("float64", "cpu", ReferenceSession),
+            (precision, self.device, kind),
+        ):
+            with torch_settings(replace(run, precision=one), where):
+                advance = self.begin(by, [replace(each, precision=one) for each in runs], where)
+                first = advance.args[0].weights()
+                advance(steps)
             ends.append(advance.args[0].weights())
-        return max(
-            float(np.linalg.norm(ends[1][name] - value) / (np.linalg.norm(value) + 1e-30))
-            for name, value in ends[0].items()
-        )
+
+        def distance(a: dict[str, Any], b: dict[str, Any]) -> float:
+            return float(np.sqrt(sum(np.sum((a[name] - b[name]) ** 2) for name in a)))
+
+        return distance(*ends) / distance(ends[1], first)
 
     def begin(self, kind: type[Session], runs: list[RunConfig], device: str = "") -> partial[None]:
         """A function of the number of steps, whose argument is the session."""
@@ -128,9 +135,9 @@ class Sections:
             torch.cuda.synchronize()
             return (time.perf_counter() - start) / steps
 
-        steps = 64
-        timed(steps)  # compiles and captures
-        steps = max(32, int(enough / 5 / timed(steps)))
+        timed(33)  # compiles and captures
+        steps = max(1, int(enough / 5 / timed(4)))
+        steps += -steps % 32 if steps > 8 else 0  # whole graphs
         timed(steps)
         return statistics.median(timed(steps) for _ in range(5))
 
@@ -148,6 +155,10 @@ class Sections:
                 for count in ((1, 64, many) if name == "triton" else (1, 64))
                 if name != "triton" or not triton_missing()
             ]
+            moving = replace(run, optimizer=OptimizerConfig(lr=1.0, momentum=0.9))
+            many_moving = self.grid(moving, 512)
+            rows.append(("dynsweep, graphed, momentum", 512,
+                         partial(self.begin, GraphedSession, many_moving)))  # fmt: skip
             try:
                 import peers_jax
 
@@ -192,41 +203,51 @@ class Sections:
         return train
 
     def convolutions(self) -> Iterator[Row]:
-        """Samples per second of Myrtle5, runs fused or in turn, beside a plain module."""
-        width, size = (2, 4) if self.rehearse else (64, 512)
-        optimizer = replace(SGD, lr=0.01, batch_size=size)
-        base = RunConfig(CIFAR10Config(), Myrtle5Config(width=width), LossConfig(), optimizer)
-        for precision in ("float32", "tf32", "bfloat16"):
-            run = replace(base, precision=precision)
-            with torch_settings(run, self.device):
-                for count in (1, 2) if self.rehearse else (1, 4, 16):
-                    runs = [replace(run, seed=seed) for seed in range(count)]
-                    row: Row = {"precision": precision, "runs": count}
-                    one = self.seconds(self.begin(GraphedSession, runs[:1]), 0.5)
-                    plain = self.seconds(convolutions.ordinary(1, run, self.device), 0.5)
-                    fused = one if count == 1 else 0.0
-                    if count > 1:
-                        fused = self.seconds(self.begin(GraphedSession, runs), 0.5) / count
-                    for name, each in (("in turn", one), ("fused", fused), ("module", plain)):
-                        row[f"{name}, samples/s"] = round(size / each) if each else "-"
-                    yield row
+        """Samples per second of Myrtle5, its runs on each way, beside a plain module."""
+        sizes = [(2, 4, (1, 2))] if self.rehearse else [(64, 512, (1, 4)), (16, 100, (1, 8, 64))]
+        for width, size, counts in sizes:
+            optimizer = replace(SGD, lr=0.01, batch_size=size)
+            base = RunConfig(CIFAR10Config(), Myrtle5Config(width=width), LossConfig(), optimizer)
+            for precision in ("float32", "tf32", "bfloat16"):
+                run = replace(base, precision=precision)
+                with torch_settings(run, self.device):
+                    each = self.seconds(convolutions.ordinary(1, run, self.device), 0.3)
+                    plain = self.rate(each, size)
+                    for count in counts:
+                        runs = [replace(run, seed=seed) for seed in range(count)]
+                        row: Row = {"width": width, "minibatch": size, "precision": precision,
+                                    "runs": count, "module, samples/s": plain}  # fmt: skip
+                        for way, streams in WAYS.items():
+                            if count > 1 or streams == 0:
+                                kind: Any = partial(GraphedSession, streams=streams)
+                                each = self.seconds(self.begin(kind, runs), 0.3) / count
+                                row[way] = self.rate(each, size)
+                        yield row
+
+    def rate(self, seconds: float, size: int) -> int | str:
+        return round(size / seconds) if seconds else "-"
 
     def memory(self) -> Iterator[Row]:
-        """The peak of PyTorch's allocator against the estimate of a run."""
+        """What a run more adds to the peak of PyTorch's allocator, against its estimate."""
         models = {"mlp": MLPConfig(width=1000), "Myrtle5": Myrtle5Config(), **SMALL}
         for name, model in models.items():
             dataset = SpiralsConfig() if name == "mlp" else CIFAR10Config()
             size = None if name == "mlp" else 8 if self.rehearse else 512
             run = RunConfig(dataset, model, LossConfig(), replace(SGD, batch_size=size))
-            held = 0
-            if not self.rehearse:
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-                held = torch.cuda.memory_allocated()
-            self.begin(GraphedSession, [run])(2)
-            peak = 0 if self.rehearse else torch.cuda.max_memory_allocated() - held
-            yield {"model": f"{name} {model.width}", "peak MB": peak / 1e6,
+            peaks = [self.peak([replace(run, seed=k) for k in range(count)]) for count in (1, 4)]
+            yield {"model": f"{name} {model.width}", "peak of one MB": peaks[0] / 1e6,
+                   "each more MB": (peaks[1] - peaks[0]) / 3e6,
                    "estimate MB": memory(run) / 1e6}  # fmt: skip
+
+    def peak(self, runs: list[RunConfig]) -> int:
+        held = 0
+        if not self.rehearse:
+            gc.collect()
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            held = torch.cuda.memory_allocated()
+        self.begin(GraphedSession, runs)(2)
+        return 0 if self.rehearse else torch.cuda.max_memory_allocated() - held
 
     def command(self) -> Iterator[Row]:
         """The whole command, killed and gone on with; see gpu_command.py."""
@@ -246,7 +267,7 @@ def main() -> None:
             sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
             from cuda_on_cpu import cuda_on_cpu
 
-            stack.enter_context(mock.patch("dynsweep.engines.graphed.STEPS", 2))
+            stack.enter_context(mock.patch("dynsweep.engines.graphed_session.STEPS", 2))
             stack.enter_context(cuda_on_cpu())
         sections = Sections(options.rehearse, options.units)
         file = stack.enter_context(options.file.open("w"))

@@ -16,11 +16,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from dynsweep.analysis.frame import load_frame
 from dynsweep.config import Run, RunConfig
-from dynsweep.engines import graphed
+from dynsweep.engines import graphed, graphed_session
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import SHARERS, available_memory
 from dynsweep.engines.faults import short_of_memory
-from dynsweep.engines.graphed import GraphedSession
+from dynsweep.engines.graphed_session import GraphedSession
 from dynsweep.engines.reference import AMPLE, ReferenceSession, memory
 from dynsweep.engines.triton import TritonEngine
 from dynsweep.errors import DeviceLost
@@ -51,7 +51,7 @@ def test_what_ran_out_of_memory_is_released_before_its_halves_train(
             super().__init__(*arguments)
             held.append(weakref.ref(self))
 
-    monkeypatch.setattr(graphed, "STEPS", 4)  # which only a capture takes at once
+    monkeypatch.setattr(graphed_session, "STEPS", 4)  # which only a capture takes at once
     monkeypatch.setattr(GraphedSession, "take", tight)
     monkeypatch.setattr("dynsweep.engines.reference.ReferenceEngine.session", Session)
     gc.disable()

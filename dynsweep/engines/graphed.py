@@ -1,94 +1,102 @@
-"""The reference engine without Python in the loop: its steps captured into CUDA graphs.
+"""The engine that replays CUDA graphs, and the way on which it takes several runs."""
 
-The captured kernels are those of the reference engine. Time is a number on the device, which
-every captured step increases, and by which it finds its row of the tables: nothing in a capture
-may be read by the host.
-"""
-
-from collections.abc import Callable, Mapping
+import logging
+import math
+import time
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dynsweep.config import RunConfig
-from dynsweep.engines.base import ANY, TABLES, Capabilities, Engine, unlisted
+from dynsweep.engines.base import ANY, TABLES, Capabilities, Engine, Session, unlisted
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.devices import available_memory
-from dynsweep.engines.reference import AMPLE, ReferenceSession, memory
+from dynsweep.engines.faults import release, short_of_memory
+from dynsweep.engines.graphed_session import GraphedSession
+from dynsweep.engines.reference import AMPLE, memory
 from dynsweep.engines.work import measuring
 
-STEPS = 32  # per graph; the rest of a chunk replays a graph of one step
-ROWS = 1024  # steps of which the device holds class weights and learning rates
+log = logging.getLogger(__name__)
+
+# Several convolutional networks fused are grouped convolutions, which may be slower on a GPU than
+# one after the other, as small ones leave most of it idle: which way is best, a measurement tells.
+WAYS = {"fused": 0, "one after the other": 1, "side by side on 8 streams": 8}
+MEASURING = 0.2  # s that a way is tried
+MEASURED: dict[tuple[Any, ...], int] = {}  # streams, by what decides the time of a step
 
 
-class GraphedSession(ReferenceSession):
-    """Training of one batch by replays; see :class:`dynsweep.engines.base.Session`."""
+class MeasuredSession(Session):
+    """A graphed session that goes the fastest way.
+
+    One that is gone on with stays on its way: fused, the sums have another order.
+    """
 
     def __init__(self, batch: Batch, device: str) -> None:
         super().__init__(batch, device)
-        self.clock = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self.graphs: dict[int, Callable[[], None]] = {}
-        # Where the captured steps look: step t in row t mod ROWS.
-        shape = (ROWS, self.runs, batch.dataset.classes)
-        self.class_weights = torch.zeros(shape, dtype=self.dtype, device=self.device)
-        self.rates = torch.zeros(shape[:2], dtype=self.dtype, device=self.device)
+        self.batch, self.streams = batch, -1
 
-    def take(self, steps: int) -> None:
-        """``steps`` steps from the time that the clock shows, with no word from the host."""
-        for _ in range(steps):
-            row = self.clock % ROWS
-            class_weights = self.class_weights.index_select(0, row)[0]
-            self.descend(self.clock, class_weights, self.rates.index_select(0, row)[0])
-            self.clock += 1
-
-    def capture(self) -> dict[int, Callable[[], None]]:
-        """Graphs of STEPS steps and of one, by their length."""
-        state = [self.clock, *self.tensors().values()]
-        before = [value.detach().clone() for value in state]
-        cuda: Any = torch.cuda
-        with cuda.device(self.device):
-            # Libraries allocate and choose their kernels at first use, which no graph may hold.
-            side = cuda.Stream()
-            side.wait_stream(cuda.current_stream())
-            with cuda.stream(side):
-                self.take(3)
-            cuda.current_stream().wait_stream(side)
-            graphs = {}
-            pool = cuda.graph_pool_handle()  # in turn both may use the same memory
-            for steps in (STEPS, 1):
-                graphs[steps] = cuda.CUDAGraph()
-                with cuda.graph(graphs[steps], pool=pool):
-                    self.take(steps)
-        with torch.no_grad():
-            for value, saved in zip(state, before, strict=True):
-                value.copy_(saved)
-        return {steps: graph.replay for steps, graph in graphs.items()}
-
-    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
-        super().restore(step, state)
-        self.clock.fill_(step)
+    @cached_property
+    def session(self) -> GraphedSession:
+        if self.streams < 0:
+            run = self.batch.first
+            of = (run.dataset, run.model, run.optimizer.batch_size, run.precision, run.loss.name)
+            key = (*of, self.runs, str(self.device))
+            if key not in MEASURED:
+                MEASURED[key] = fastest(self.batch, str(self.device))
+            self.streams = MEASURED[key]
+        return GraphedSession(self.batch, str(self.device), self.streams)
 
     def advance(self, class_weights: Tensor, rates: Tensor) -> None:
-        while len(rates):
-            row = self.step % ROWS
-            some = min(len(rates), ROWS - row)
-            if self.minibatches is not None:  # the order of samples is the host's
-                epoch, place = divmod(self.step, self.minibatches.per_epoch)
-                self.minibatches.begin(epoch)
-                some = min(some, self.minibatches.per_epoch - place)
-            self.class_weights[row : row + some] = class_weights[:some]
-            self.rates[row : row + some] = rates[:some]
-            self.graphs = self.graphs or self.capture()
-            for _ in range(some // STEPS):
-                self.graphs[STEPS]()
-            for _ in range(some % STEPS):
-                self.graphs[1]()
-            self.step += some
-            class_weights, rates = class_weights[some:], rates[some:]
-        if self.device.type == "cuda":  # else the driver would measure, and pile up, launches
-            torch.cuda.synchronize(self.device)
+        self.session.advance(class_weights, rates)
+        self.step = self.session.step
+
+    def weights(self) -> dict[str, NDArray[np.floating]]:
+        return self.session.weights()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return self.session.tensors()
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {"streams": np.array(self.session.streams), **self.session.state()}
+
+    def restore(self, step: int, state: Mapping[str, NDArray[Any]]) -> None:
+        self.step, self.streams = step, int(state.get("streams", 0))
+        self.__dict__.pop("session", None)
+        self.session.restore(step, state)
+
+
+def fastest(batch: Batch, device: str) -> int:
+    """The streams of the way on which a few steps of ``batch`` take the least time."""
+    found = {}
+    for way, streams in WAYS.items():
+        try:
+            found[way] = _seconds(GraphedSession(batch, device, streams))
+        except Exception as error:
+            if not short_of_memory(error):
+                raise
+            found[way] = math.inf
+        release(device)
+    best = min(found, key=found.__getitem__)
+    each = ", ".join(f"{way} {seconds / len(batch) * 1e3:.3g}" for way, seconds in found.items())
+    log.info("Runs of %s go %s: ms of a run and step, %s", batch.first.model.name, best, each)
+    return WAYS[best]
+
+
+def _seconds(session: GraphedSession) -> float:
+    """Of a step, with nothing learned."""
+    steps = max(session.lengths)
+    class_weights = session.class_weights.new_ones(steps, *session.class_weights.shape[1:])
+    rates = session.rates.new_zeros(steps, session.runs)
+    session.advance(class_weights, rates)  # captures
+    start, taken = time.perf_counter(), 0
+    while time.perf_counter() - start < MEASURING or not taken:
+        session.advance(class_weights, rates)
+        taken += steps
+    return (time.perf_counter() - start) / taken
 
 
 # A dataset is arrays, a model a function of tensors: what they do is captured with them.
@@ -125,3 +133,9 @@ class GraphedEngine(Engine):
 
     def memory(self, run: RunConfig) -> int:
         return memory(run) // AMPLE
+
+    def begin(self, batch: Batch, device: str) -> Session:
+        """A session; for several runs of a network of images one that finds its way first."""
+        if len(batch) == 1 or len(batch.dataset.shape) == 1:
+            return self.session(batch, device)
+        return MeasuredSession(batch, device)

@@ -60,13 +60,16 @@ class SGD:
 
 
 class ReferenceSession(Session):
-    """Training of one batch with autograd; see :class:`dynsweep.engines.base.Session`."""
+    """Training of one batch with autograd; see :class:`dynsweep.engines.base.Session`.
 
-    def __init__(self, batch: Batch, device: str) -> None:
+    Sessions of the same dataset may share its ``train`` part.
+    """
+
+    def __init__(self, batch: Batch, device: str, train: Samples | None = None) -> None:
         super().__init__(batch, device)
         data, run = batch.dataset, batch.first
         self.loss_name, self.network = run.loss.name, Network(batch, device)
-        self.train = Samples.of(data, "train", self.device, self.dtype)
+        self.train = train or Samples.of(data, "train", self.device, self.dtype)
         self.minibatches = None
         if size := run.optimizer.batch_size:
             augment = bool(getattr(run.dataset, "augment", False))
