@@ -83,6 +83,7 @@ def test_a_finished_sweep_trains_nothing(
     assert len(list(read(directory))) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kept",
     [pytest.param(5, marks=pytest.mark.slow), 0.6, pytest.param(0.9, marks=pytest.mark.slow)],

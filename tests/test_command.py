@@ -151,6 +151,7 @@ def test_preset_with_an_axis_replaced_writes_figures(dynsweep: Dynsweep, tmp_pat
     assert "static" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_other_launchers_give_the_same_results(
     dynsweep: Dynsweep, tmp_path: Path, launcher: str
@@ -243,6 +244,7 @@ def test_two_processes_on_one_directory(tmp_path: Path, undisturbed: pd.DataFram
     pd.testing.assert_frame_equal(by_id(tmp_path / "out"), undisturbed)
 
 
+@pytest.mark.slow
 def test_a_larger_grid_adds_to_the_directory(dynsweep: Dynsweep, tmp_path: Path) -> None:
     grid = ["-m", *SMALL, "hydra.sweep.dir=out", "seed=0,1"]
     assert dynsweep(*grid, "loss.period=5,10").returncode == 0

@@ -111,6 +111,7 @@ VALUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_kind_of_value() -> None:
     app = App()
     for number, text in enumerate(VALUES):

@@ -79,6 +79,7 @@ def test_a_period_as_long_as_the_training_is_told_of(tmp_path: Path, dynsweep: D
     assert done.stdout.count("1 of 1 runs have a period of at least their steps") == 1
 
 
+@pytest.mark.slow
 def test_steps_that_are_typed_win_over_the_epochs_of_a_preset(
     tmp_path: Path, dynsweep: Dynsweep
 ) -> None:

@@ -219,6 +219,7 @@ def test_further_settings_become_panels_with_the_static_loss_first(tmp_path: Pat
     assert [ax.get_title() for ax in gains] == titles[1:]
 
 
+@pytest.mark.slow
 def test_no_more_than_twelve_panels(tmp_path: Path) -> None:
     axes = {"lr": [0.1, 0.2, 0.5, 1, 2], "width": [10, 50, 100], "period": PERIODS[:3]}
     sweep(tmp_path, {**axes, "amplitude": [3, 10, 30]})

@@ -39,6 +39,7 @@ def training(directory: Path) -> bool:
     return any((directory / "claims").glob("*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [

@@ -75,7 +75,8 @@ def test_compiled_for_cuda_nothing_spills(
     assert used["stack"] == 0
     assert used["registers"] <= 255
     if (architecture, width, classes, precision) == (90, 100, 3, "float32"):
-        assert used["loop"] * 4 / (shape.samples * shape.together) <= 232  # of 4 samples
+        # Of 4 samples: 228 by Triton 3.7, 234.5 by 3.6.
+        assert used["loop"] * 4 / (shape.samples * shape.together) <= 235
 
 
 def test_obstacles_are_named(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:

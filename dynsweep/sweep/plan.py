@@ -93,7 +93,8 @@ def estimate(parts: Sequence[Part]) -> float:
     """Seconds that training takes on this machine: some parts are timed, others compared."""
     if not parts:
         return 0.0
-    by_work = sorted(parts, key=lambda part: operations(part.runs[0]))
+    # Counting imports much of PyTorch: where all are alike, there is nothing to put in order.
+    by_work = sorted(parts, key=_operations) if len(parts) > 1 else [*parts]
     count = min(MOST_TIMED, len(by_work))
     places = {round(k * (len(by_work) - 1) / max(1, count - 1)) for k in range(count)}
     timed = [by_work[place] for place in sorted(places)]
@@ -120,8 +121,12 @@ def shared(seconds: float, parts: Sequence[Part], workers: int) -> float:
     return seconds / workers if any(part.team.device != "cpu" for part in parts) else seconds
 
 
+def _operations(part: Part) -> float:
+    return operations(part.runs[0])
+
+
 def _work(part: Part) -> float:
-    return operations(part.runs[0]) * len(part.runs)
+    return _operations(part) * len(part.runs)
 
 
 def _unlikeness(one: Part, other: Part) -> tuple[bool, float]:
