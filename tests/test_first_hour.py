@@ -95,6 +95,7 @@ def test_steps_that_are_typed_win_over_the_epochs_of_a_preset(
     }
 
 
+@pytest.mark.slow
 def test_combinations_that_cannot_train_fail_alone(tmp_path: Path, dynsweep: Dynsweep) -> None:
     grid = ["-m", "model.width=8,1000000000", "optimizer.batch_size=null,400", "steps=3"]
     words = [*grid, "loss.period=2", "report=false", "hydra.sweep.dir=d"]
@@ -141,6 +142,7 @@ def test_what_is_observed_later_is_trained_for(tmp_path: Path, dynsweep: Dynswee
         assert (tmp_path / "d" / "weights" / entry["weights"]).exists()
 
 
+@pytest.mark.slow
 def test_a_plan_trains_nothing(tmp_path: Path, dynsweep: Dynsweep) -> None:
     grid = ["-m", "dataset.classes=3,101", "loss.amplitude=1,20", "loss.period=2,3", "steps=9"]
     words = [*grid, "hydra.sweep.dir=d"]

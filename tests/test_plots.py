@@ -290,6 +290,7 @@ def test_one_panel_in_axes_of_a_page(tmp_path: Path) -> None:
     assert phase_panel(of, "train_accuracy", *PLANE).get_xlabel() == "period T (steps)"
 
 
+@pytest.mark.slow
 def test_twelve_panels_with_marks_do_not_overlap(tmp_path: Path) -> None:
     axes = {"lr": [0.1, 1, 2], "width": [10, 50, 100, 200], "period": PERIODS, "seed": [0, 1]}
     of = table(sweep(tmp_path, {**axes, "amplitude": [1, 10, 40]}))

@@ -75,8 +75,9 @@ def test_compiled_for_cuda_nothing_spills(
     assert used["stack"] == 0
     assert used["registers"] <= 255
     if (architecture, width, classes, precision) == (90, 100, 3, "float32"):
-        # Of 4 samples: 228 by Triton 3.7, 234.5 by 3.6.
-        assert used["loop"] * 4 / (shape.samples * shape.together) <= 235
+        # Of 4 samples; the compiler of Triton 3.6 makes 234.5.
+        most = 232 if importlib.metadata.version("triton") >= "3.7" else 235
+        assert used["loop"] * 4 / (shape.samples * shape.together) <= most
 
 
 def test_obstacles_are_named(make_run: Make, monkeypatch: pytest.MonkeyPatch) -> None:
