@@ -311,3 +311,21 @@ def test_stock_launcher_works_too(
     assert len(ours) == 2
     expected = table(undisturbed(2000)).loc[ours.index]
     assert (ours["train_loss"] == expected["train_loss"]).all()
+
+
+def test_the_rounds_of_an_adaptive_sweep_are_tasks(cluster: Cluster, tmp_path: Path) -> None:
+    """Its cells end with the seeds that one machine would have given them, to the bit."""
+    grid = ["loss.period=10,20", "loss.amplitude=5,20", "steps=50", "model.width=8"]
+    adaptive = ["hydra/sweeper=adaptive", "hydra.sweeper.error=0.004", "hydra.sweeper.max_seeds=6"]
+    words = [*grid, *adaptive, "report=false"]
+    slurm = [*words, SLURM, "hydra.launcher.tasks=2", f"hydra.sweep.dir={tmp_path / 'slurm'}"]
+    code, said = run(cluster, *slurm)
+    assert code == 0, said
+    rounds = (tmp_path / "slurm" / "rounds.jsonl").read_text().splitlines()
+    assert len(rounds) >= 2
+    code, said = run(cluster, *slurm)
+    assert code == 0, said
+    assert (tmp_path / "slurm" / "rounds.jsonl").read_text().splitlines() == rounds
+    local = [*COMMAND, "-m", *words, f"hydra.sweep.dir={tmp_path / 'local'}"]
+    subprocess.run(local, check=True, capture_output=True, timeout=100)
+    assert_same(tmp_path / "slurm", tmp_path / "local")
