@@ -1,6 +1,6 @@
 """Prints how many vector registers one step of the compiled engine spills, and its arithmetic.
 
-    python tests/machine_code.py x86_64|aarch64 CPU FEATURES
+    python tests/machine_code.py x86_64|aarch64 CPU FEATURES [dense|half_planes [PRECISION]]
 
 for a processor that need not be this one: numba's LLVM module, emitted by llvmlite.
 """
@@ -19,6 +19,7 @@ from runs import make_run
 from dynsweep.engines import compiled_kernel
 from dynsweep.engines.batches import Batch
 from dynsweep.engines.compiled import CompiledSession
+from dynsweep.engines.half_planes import HalfPlaneSession
 
 SPILLS = {"x86_64": r"%[xyz]mm\d+.*\(%r[sb]p|\(%r[sb]p.*%[xyz]mm", "aarch64": r"\s[qdv]\d+.*\[sp"}
 ARITHMETIC = {
@@ -26,17 +27,20 @@ ARITHMETIC = {
     "aarch64": r"\tf(add|sub|mul|mla|mls|div|madd)\s",
 }
 
+SESSIONS = {"dense": CompiledSession, "half_planes": HalfPlaneSession}
+
 
 def main() -> None:
-    machine, cpu, features = sys.argv[1:]
+    machine, cpu, features, *others = sys.argv[1:]
+    kind, precision = [*others, *["dense", "float32"][len(others) :]]
     config = numba.config
     if platform.machine() == "x86_64":
         config.CPU_NAME = cpu if machine == "x86_64" else "x86-64"  # type: ignore[attr-defined]
     config.CPU_FEATURES = features  # type: ignore[attr-defined]
     platform.machine = lambda: machine
     compiled_kernel._compiled = numba.njit(nogil=True)
-    run = make_run(steps=1, precision="float32")
-    session = CompiledSession(Batch((run,)), "cpu")
+    run = make_run(steps=1, precision=precision)
+    session = SESSIONS[kind](Batch((run,)), "cpu")
     advance(session, 1, run)
     train = session._trains[0]  # type: ignore[attr-defined]
     module = train.inspect_llvm(train.signatures[0])
