@@ -26,7 +26,7 @@ from dynsweep.launchers.lattice import halved
 
 PERIODS = [10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 453, 640, 905, 1280, 1810, 2560, 3620, 5120, 7240]  # fmt: skip # noqa: E501
 AMPLITUDES = [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16, 20, 25, 32, 40, 50, 64, 80, 100]
-PLACE, METRIC = ["period", "amplitude"], "train_accuracy"
+PLACE, METRIC, OTHER = ["period", "amplitude"], "train_accuracy", "validation_accuracy"
 
 
 def dynsweep(directory: Path, *words: str) -> pd.DataFrame:
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=47, help="of the full grid")
     parser.add_argument("--error", type=float, default=0.03, help="wanted by the adaptive sweep")
     parser.add_argument("--refine", type=int, default=2, help="how often spacing is halved")
+    parser.add_argument("--keep", type=Path, help="a .csv.gz for the cells of the full grid")
     parser.add_argument("--compare", action="store_true", help="train nothing")
     options = parser.parse_args()
     name = options.what if options.what == "seeds" else f"cells{options.refine}"
@@ -118,7 +119,11 @@ def main() -> None:
         dynsweep(adaptive, "hydra/sweeper=adaptive", *words)
         dynsweep(grid, *axes)
     compare = compare_seeds if options.what == "seeds" else compare_cells
-    print(compare(table(grid), table(adaptive)))
+    full = table(grid)
+    print(compare(full, table(adaptive)))
+    if options.keep:
+        kinds = [f"{one}_{what}" for one in (METRIC, OTHER) for what in ("mean", "std")]
+        full[[*PLACE, "seeds", *kinds]].round(4).to_csv(options.keep, index=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from dynsweep.analysis.columns import DYNAMICAL_SETTINGS, setting_columns, varyi
 from dynsweep.config.labels import assignment, number
 
 # Order of preference for axes; y takes the later one.
+ODD = 3  # digits that a round label has at most, 2 with a decimal point
+ENOUGH = 5  # labels of an axis
 PREFERENCE = ("period", "width", "lr")
 
 
@@ -192,17 +194,28 @@ def split(cells: pd.DataFrame, panels: list[str]) -> list[tuple[str, pd.DataFram
 
 def ticks(at: Scale, gap: float, first: Any = None) -> list[int]:
     """Which values get a label: all that keep ``gap``, a part of the axis, from each other; else
-    ``first`` and then round ones before others."""
+    ``first`` and then round ones before others. Odd ones, such as 12.9, fill no gaps between
+    round ones."""
+
+    last = len(at.values) - 1
+
+    def digits(index: int) -> str:
+        return number(at.values[index]).replace(",", "").replace(".", "").strip("0")
 
     def roundness(index: int) -> tuple[bool, int, bool, int]:
-        value = at.values[index]
-        digits = number(value).replace(",", "").replace(".", "").strip("0")
-        ends = index in (0, len(at.values) - 1)
-        return value != first, len(digits), digits != "1" and not ends, index
+        found, ends = digits(index), index in (0, last)
+        return at.values[index] != first, len(found), found != "1" and not ends, index
 
     chosen: list[int] = []
     places = at.parts(at.positions)
     for index in sorted(range(len(at.values)), key=roundness):
+        odd = (
+            not at.words
+            and index != last
+            and len(digits(index)) > ODD - (at.values[index] % 1 > 0)
+        )
+        if odd and len(chosen) >= ENOUGH:
+            continue
         if all(abs(places[index] - places[other]) >= gap for other in chosen):
             chosen.append(index)
     return sorted(chosen)
