@@ -1,0 +1,129 @@
+"""Valleys of the loss along runs, out of what was recorded: whether the deep ones are wide."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from dynsweep.config import labels
+from dynsweep.curvature.landscape import Floats, places
+
+# What a valley is of: the ends of the names of columns, and words.
+KINDS = {
+    "": "all classes",
+    "_emphasised": "emphasised classes",
+    "_others": "other classes",
+    "_random": "random direction",
+}
+SETTINGS = ("width", "lr", "period", "amplitude")
+MEASURED = "valley_floor"  # the column that is there where a landscape was recorded
+
+
+def cycle_steps(run: pd.Series) -> float:
+    """Steps of a cycle: T, or T + 1 in the authors' notebook's counting."""
+    return float(run["period"]) + (run.get("loss.counting") == "notebook")
+
+
+def valleys(runs: pd.DataFrame, trajectories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row per run and step at which a landscape was recorded.
+
+    ``run_width`` is the setting, ``valley_width`` that of the valley. ``cycle`` counts from 0;
+    ``phase`` is the time since its start as a part of it. Both are missing where the loss is
+    static. The columns ``loss_weight`` (of the most emphasised class) and ``valley_...`` are those
+    of the trajectory.
+    """
+    tables = []
+    for _, run in runs.iterrows():
+        steps = trajectories[run["id"]]
+        if MEASURED not in steps:
+            continue
+        steps = steps[steps["valley_sharpness"].notna()].sort_values("step")
+        cycle, phase = np.divmod(steps["step"] / cycle_steps(run), 1)
+        names = [name for name in map(str, steps) if name.startswith("valley_")]
+        table = steps[["step", *names]].assign(cycle=cycle, phase=phase)
+        static = table.get("valley_floor_emphasised", pd.Series(np.nan, table.index)).isna()
+        table.loc[static & table[MEASURED].notna(), ["cycle", "phase"]] = np.nan
+        settings = {f"run_{name}" if name == "width" else name: run[name] for name in SETTINGS}
+        tables.append(table.assign(**settings, seed=run["seed"], id=run["id"]))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def correlations(table: pd.DataFrame) -> pd.DataFrame:
+    """Rank correlations of the valley's floor with its width: negative where deep goes with wide.
+
+    Spearman's, of every run; then mean and standard error over the runs of equal settings, the
+    seed as the unit.
+
+    Returns:
+        A row for each settings and kind of valley: ``within``, of the times of one cycle, the
+        mean over cycles; ``between``, of the means of cycles; ``all``, of all times; each with
+        ``_se``; ``seeds`` and ``cycles``; ``missing``, the part of the times without a width.
+    """
+    columns = [f"run_{n}" if n == "width" else n for n in SETTINGS]
+    rows = []
+    for settings, group in table.dropna(subset=["cycle"]).groupby(columns):
+        for end, words in KINDS.items():
+            if f"valley_floor{end}" not in group:
+                continue
+            found = [_of_run(run, end) for _, run in group.groupby("id")]
+            row: dict[str, object] = dict(zip(columns, settings, strict=True)) | {"of": words}
+            for name in ("within", "between", "all"):
+                values = np.array([one[name] for one in found])
+                values = values[np.isfinite(values)]
+                row[name] = values.mean() if len(values) else np.nan
+                many = len(values) > 1
+                row[f"{name}_se"] = values.std(ddof=1) / len(values) ** 0.5 if many else np.nan
+            missing = group[f"valley_width{end}"].isna().mean()
+            counts = {"seeds": len(found), "cycles": group["cycle"].nunique()}
+            rows.append(row | counts | {"missing": missing})
+    return pd.DataFrame(rows)
+
+
+def _of_run(run: pd.DataFrame, end: str) -> dict[str, float]:
+    pair = [f"valley_floor{end}", f"valley_width{end}"]
+    known = run.dropna(subset=pair)
+    cycles = known.groupby("cycle")[pair]
+    each = [_spearman(one) for _, one in cycles if len(one) > 2]
+    return {
+        "within": float(np.nanmean(each)) if np.isfinite(each).any() else np.nan,
+        "between": _spearman(cycles.mean()),
+        "all": _spearman(known[pair]),
+    }
+
+
+def _spearman(pair: pd.DataFrame) -> float:
+    ranks = pair.rank()
+    if len(pair) < 3 or (ranks.nunique() < 2).any():
+        return np.nan
+    return float(np.corrcoef(ranks.to_numpy(float).T)[0, 1])
+
+
+def sentences(found: pd.DataFrame) -> list[str]:
+    """What the correlations of the whole valley say, a line for each settings."""
+    return [
+        f"H = {row['run_width']:g}: within a cycle a valley's floor and width have the rank "
+        f"correlation {row['within']:.2f} ± {row['within_se']:.2f} "
+        f"({row['cycles']} cycles of {labels.seeds_text([row['seeds']])}); negative: deep is wide."
+        for _, row in found[found["of"] == KINDS[""]].iterrows()
+    ]
+
+
+def one_cycle(
+    steps: pd.DataFrame, run: pd.Series, span: tuple[float, float] | None
+) -> pd.DataFrame:
+    """The rows of one run with a landscape that belong to one cycle: the last whole one that is
+    not static, or the last one whose start is in the span; none if there is none."""
+    known = steps[steps["valley_sharpness"].notna()].sort_values("step")
+    cycle = np.floor(known["step"] / cycle_steps(run))
+    counts = cycle[known["profile_emphasised_0"].notna()].value_counts()
+    whole = counts[counts == counts.max()].index.to_series()
+    if span:
+        whole = whole[(whole * cycle_steps(run)).between(*span)]
+    return known[cycle == whole.max()] if len(whole) else known.head(0)
+
+
+def profile(row: pd.Series, reach: float, end: str = "") -> tuple[Floats, Floats]:
+    """a, and F there, of one recorded profile or part."""
+    count = sum(name.removeprefix("profile_").isdigit() for name in map(str, row.index))
+    loss = row[[f"profile{end}_{k}" for k in range(count)]].to_numpy(float)
+    return places(reach, count // 2), loss
