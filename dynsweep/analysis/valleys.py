@@ -100,6 +100,8 @@ def _spearman(pair: pd.DataFrame) -> float:
 
 def sentences(found: pd.DataFrame) -> list[str]:
     """What the correlations of the whole valley say, a line for each settings."""
+    if found.empty:
+        return []
     return [
         f"H = {row['run_width']:g}: within a cycle a valley's floor and width have the rank "
         f"correlation {row['within']:.2f} ± {row['within_se']:.2f} "

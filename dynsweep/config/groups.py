@@ -218,9 +218,9 @@ class LandscapeConfig:
     every: int = interval("steps between two profiles F(W + a v, t) over a; 0: never")
     points: int = place(50, "of a profile, on each side of the weights", least=2)
     reach: float = place(
-        1.5, "largest |a| along the eigenvector of the largest Hessian eigenvalue", above=0
+        1.5, "largest a along the eigenvector of the largest Hessian eigenvalue", above=0
     )
-    random_reach: float = place(10.0, "largest |a| along a random direction", above=0)
+    random_reach: float = place(10.0, "largest a along a random direction", above=0)
     height: float = place(0.05, "above the minimum, at which a valley's width is taken", above=0)
 
 

@@ -64,12 +64,12 @@ def save_valley_animation(
     left, right = figure.subplots(1, 2)
     style.title(figure, "A valley in one cycle", facts)
     width, floor = cycle["valley_width"], cycle["valley_floor"]
-    frames = []
+    frames, top = [], _top(cycle, reach, "")
     for count, (_, row) in enumerate(cycle.iterrows(), start=1):
         left.clear()
         right.clear()
         _draw(left, row, reach, ("", "_emphasised", "_others"))
-        left.set(ylim=(0, _top(cycle, reach, "")), xlabel="a", ylabel="$F(W + a v, t)$")
+        left.set(ylim=(0, top), xlabel="a", ylabel="$F(W + a v, t)$")
         left.set_title(f"t = {row['step']:,.0f} ({_part(row, period)})")
         left.legend(loc="upper right", fontsize=style.SMALL)
         right.plot(width, floor, color="0.88", linewidth=1)
@@ -78,6 +78,7 @@ def save_valley_animation(
         right.set(xlabel="width of the valley", ylabel="floor of the valley")
         right.set_title("deep and wide: down and right")
         frames.append(frame(figure, 80))
+        figure.set_layout_engine("none")  # axes stay where they are, and frames are quick
     return save_gif(frames, path, fps, hold=1)
 
 
@@ -121,7 +122,7 @@ def _draw(ax: Axes, row: pd.Series, reach: float, ends: tuple[str, ...]) -> None
             if np.isfinite(floor := row[f"valley_floor{end}"]):
                 ax.axhline(floor, color="0.6", linewidth=0.8, zorder=0.5, label="floor")
     ax.set_xlim(-reach, reach)
-    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def _top(cycle: pd.DataFrame, reach: float, end: str) -> float:
