@@ -203,7 +203,8 @@ def test_correlations_take_the_seed_as_the_unit() -> None:
     """Two seeds whose valleys are deep where wide within cycles, and the reverse over cycles."""
     rows = [
         {"run_width": 10, "lr": 1, "period": 4, "amplitude": 5, "seed": seed, "id": str(seed),
-         "cycle": cycle, "valley_floor": 3.0 * cycle - s, "valley_width": 3.0 * cycle + s + turn}
+         "cycle": cycle, "valley_floor": 3.0 * cycle - s, "valley_width": 3.0 * cycle + s + turn,
+         "valley_depth": float(s + turn)}
         for seed in (0, 1) for cycle in range(4) for s in range(4)
         for turn in [2 * (seed == 1 and s == 0)]
     ]  # fmt: skip
@@ -212,7 +213,7 @@ def test_correlations_take_the_seed_as_the_unit() -> None:
     second = np.corrcoef([3, 2, 1, 0], [2.5, 1, 2.5, 4])[0, 1]
     assert row["within"] == pytest.approx((-1 + second) / 2)
     assert row["within_se"] == pytest.approx((second + 1) / 2)
-    assert row["between"] == pytest.approx(1)
+    assert (row["between"], row["rims"]) == pytest.approx((1, 1))
 
 
 @pytest.mark.slow

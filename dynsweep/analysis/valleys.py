@@ -57,7 +57,8 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row for each settings and kind of valley: ``within``, of the times of one cycle, the
         mean over cycles; ``between``, of the means of cycles; ``all``, of all times; each with
-        ``_se``; ``seeds`` and ``cycles``; ``missing``, the part of the times without a width.
+        ``_se``; ``rims``, as ``within``, of the depth below the ends of the profile with the
+        width; ``seeds`` and ``cycles``; ``missing``, the part of the times without a width.
     """
     columns = [f"run_{n}" if n == "width" else n for n in SETTINGS]
     rows = []
@@ -67,7 +68,7 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
                 continue
             found = [_of_run(run, end) for _, run in group.groupby("id")]
             row: dict[str, object] = dict(zip(columns, settings, strict=True)) | {"of": words}
-            for name in ("within", "between", "all"):
+            for name in ("within", "between", "all", "rims"):
                 values = np.array([one[name] for one in found])
                 values = values[np.isfinite(values)]
                 row[name] = values.mean() if len(values) else np.nan
@@ -80,14 +81,19 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_run(run: pd.DataFrame, end: str) -> dict[str, float]:
-    pair = [f"valley_floor{end}", f"valley_width{end}"]
-    known = run.dropna(subset=pair)
-    cycles = known.groupby("cycle")[pair]
-    each = [_spearman(one) for _, one in cycles if len(one) > 2]
+    """The correlations of one run."""
+    floor, width, depth = (f"valley_{name}{end}" for name in ("floor", "width", "depth"))
+    known = run.dropna(subset=[floor, width])
+    cycles = known.groupby("cycle")
+
+    def within(height: str) -> float:
+        return float(pd.Series([_spearman(one[[height, width]]) for _, one in cycles]).mean())
+
     return {
-        "within": float(np.nanmean(each)) if np.isfinite(each).any() else np.nan,
-        "between": _spearman(cycles.mean()),
-        "all": _spearman(known[pair]),
+        "within": within(floor),
+        "between": _spearman(cycles[[floor, width]].mean()),
+        "all": _spearman(known[[floor, width]]),
+        "rims": within(depth),
     }
 
 
