@@ -182,7 +182,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_draws_valleys(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(sweep), "--run", "seed=1"])
     text = capsys.readouterr().out
-    assert "H = 8: within a cycle a valley's floor and width have the rank correlation" in text
+    assert "H = 8: floor and width of the valley have the rank correlation" in text
     drawn = {path.name for path in sweep.iterdir()}
     for name in ("valley_profiles", "valley_profiles_random", "valley_depths"):
         assert {f"{name}_seed1.png", f"{name}_seed1.pdf"} <= drawn

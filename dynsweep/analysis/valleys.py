@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from dynsweep.analysis.columns import varying
 from dynsweep.config import labels
 from dynsweep.curvature.landscape import Floats, places
 
@@ -16,6 +17,7 @@ KINDS = {
     "_random": "random direction",
 }
 SETTINGS = ("width", "lr", "period", "amplitude")
+MOST_TOLD = 6
 MEASURED = "valley_floor"  # the column that is there where a landscape was recorded
 
 
@@ -27,12 +29,12 @@ def cycle_steps(run: pd.Series) -> float:
 def valleys(runs: pd.DataFrame, trajectories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A row per run and step at which a landscape was recorded.
 
-    ``run_width`` is the setting, ``valley_width`` that of the valley. ``cycle`` counts from 0;
-    ``phase`` is the time since its start as a part of it. Both are missing where the loss is
-    static. The columns ``loss_weight`` (of the most emphasised class) and ``valley_...`` are those
-    of the trajectory.
+    ``valley_...`` is as recorded. ``cycle`` counts from 0; ``phase`` is the time since its start
+    as a part of it. Both are missing where the loss is static. The others are settings, those that
+    differ among the runs too; ``run_width`` is that of the model.
     """
     tables = []
+    named = {n: "run_width" if n == "width" else n for n in (*SETTINGS, *varying(runs), "seed")}
     for _, run in runs.iterrows():
         steps = trajectories[run["id"]]
         if MEASURED not in steps:
@@ -43,8 +45,8 @@ def valleys(runs: pd.DataFrame, trajectories: Mapping[str, pd.DataFrame]) -> pd.
         table = steps[["step", *names]].assign(cycle=cycle, phase=phase)
         static = table.get("valley_floor_emphasised", pd.Series(np.nan, table.index)).isna()
         table.loc[static & table[MEASURED].notna(), ["cycle", "phase"]] = np.nan
-        settings = {f"run_{name}" if name == "width" else name: run[name] for name in SETTINGS}
-        tables.append(table.assign(**settings, seed=run["seed"], id=run["id"]))
+        settings = {column: run[name] for name, column in named.items()}
+        tables.append(table.assign(**settings, id=run["id"]))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -60,9 +62,10 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
         ``_se``; ``rims``, as ``within``, of the depth below the ends of the profile with the
         width; ``seeds`` and ``cycles``; ``missing``, the part of the times without a width.
     """
-    columns = [f"run_{n}" if n == "width" else n for n in SETTINGS]
+    others = {"step", "cycle", "phase", "seed", "id"}
+    columns = [n for n in map(str, table) if n not in others and not n.startswith("valley_")]
     rows = []
-    for settings, group in table.dropna(subset=["cycle"]).groupby(columns):
+    for settings, group in table.dropna(subset=["cycle"]).groupby(columns, dropna=False):
         for end, words in KINDS.items():
             if f"valley_floor{end}" not in group:
                 continue
@@ -105,15 +108,18 @@ def _spearman(pair: pd.DataFrame) -> float:
 
 
 def sentences(found: pd.DataFrame) -> list[str]:
-    """What the correlations of the whole valley say, a line for each settings."""
+    """What the correlations of the whole valley say, a line for each of the first settings."""
     if found.empty:
         return []
-    return [
-        f"H = {row['run_width']:g}: within a cycle a valley's floor and width have the rank "
-        f"correlation {row['within']:.2f} ± {row['within_se']:.2f} "
-        f"({row['cycles']} cycles of {labels.seeds_text([row['seeds']])}); negative: deep is wide."
-        for _, row in found[found["of"] == KINDS[""]].iterrows()
-    ]
+    lines = []
+    for _, row in found[found["of"] == KINDS[""]].head(MOST_TOLD).iterrows():
+        error = f" ± {row['within_se']:.2f}" if row["seeds"] > 1 else ""
+        lines.append(
+            f"H = {row['run_width']:g}: floor and width of the valley have the rank correlation "
+            f"{row['within']:.2f}{error} within a cycle ({row['cycles']} cycles, "
+            f"{labels.seeds_text([row['seeds']])}); negative: deep is wide."
+        )
+    return lines
 
 
 def one_cycle(
