@@ -71,12 +71,15 @@ def save_valley_animation(
         _draw(left, row, reach, ("", "_emphasised", "_others"))
         left.set(ylim=(0, top), xlabel="a", ylabel="$F(W + a v, t)$")
         left.set_title(f"t = {row['step']:,.0f} ({_part(row, period)})")
-        left.legend(loc="upper right", fontsize=style.SMALL)
         right.plot(width, floor, color="0.88", linewidth=1)
         right.plot(width[:count], floor[:count], color=style.COLOURS[4], linewidth=1.2)
-        right.plot(width.iloc[count - 1], floor.iloc[count - 1], **POINT | {"marker": "s"})
+        right.plot(
+            width.iloc[count - 1], floor.iloc[count - 1], **POINT | {"marker": "s", "label": "_"}
+        )
         right.set(xlabel="width of the valley", ylabel="floor of the valley")
         right.set_title("deep and wide: down and right")
+        if count == 1:
+            layout.legend(figure)
         frames.append(frame(figure, 80))
         figure.set_layout_engine("none")  # axes stay where they are, and frames are quick
     return save_gif(frames, path, fps, hold=1)
@@ -105,7 +108,8 @@ def valley_depths(table: pd.DataFrame, found: pd.DataFrame, facts: str = "") -> 
         if of["cycles"][words] > 2:
             numbers += f", {of['between'][words]:.2f} between"
         ax.set_title(f"{words}: rank correlation\n{numbers}")
-        ax.set(xlabel="width", ylabel="floor (loss at the minimum)")
+        ax.set(xlabel="width", ylabel="floor (loss at the minimum)", yscale="log")
+        style.round_ticks(ax.yaxis)
     if points is not None:
         bar = figure.colorbar(points, ax=list(figure.axes), aspect=40)
         bar.set_label("time within the cycle (part of T)")
@@ -126,10 +130,12 @@ def _draw(ax: Axes, row: pd.Series, reach: float, ends: tuple[str, ...]) -> None
 
 
 def _top(cycle: pd.DataFrame, reach: float, end: str) -> float:
-    """Of the axis: well above the highest floor, and no higher than the profiles."""
-    highest = max(float(profile(row, reach, end)[1].max()) for _, row in cycle.iterrows())
-    floors = float(cycle[f"valley_floor{end}"].max())
-    return min(1.05 * highest, 2 * floors) if np.isfinite(floors) else 1.05 * highest
+    """Of the axis: above every floor, and what most profiles reach a third of the way out."""
+    shown = np.array([profile(row, reach, end)[1] for _, row in cycle.iterrows()])
+    third = shown.shape[1] // 3
+    walls = np.median(shown[:, [third, -1 - third]])
+    floors = np.nan_to_num(cycle[f"valley_floor{end}"].max())
+    return float(min(1.05 * shown.max(), max(2 * floors, walls)))
 
 
 def _part(row: pd.Series, period: float) -> str:
