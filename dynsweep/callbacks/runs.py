@@ -168,7 +168,8 @@ def _logged(config: DictConfig, job_return: JobReturn) -> Logged:
     curves: dict[str, dict[int, float]] = {}
     if "trajectory" in record:
         table = _trajectories(inside(SweepPaths(directory).trajectories, record["trajectory"]))
-        own = table[table["id"] == record["id"]].drop(columns="id").set_index("step")
+        points = [name for name in table if str(name).startswith("profile_")]  # no curves in time
+        own = table[table["id"] == record["id"]].drop(columns=["id", *points]).set_index("step")
         for quantity, values in own.replace([np.inf, -np.inf], np.nan).items():
             curves[str(quantity)] = values.dropna().to_dict()
     for name in METRICS:

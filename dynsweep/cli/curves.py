@@ -13,6 +13,7 @@ from dynsweep.analysis.frame import load_runs
 from dynsweep.analysis.onsets import NEEDED, Span, exponents, interesting, onsets
 from dynsweep.analysis.select import conditions, matching
 from dynsweep.cli.aggregate import write_csv
+from dynsweep.cli.valleys import draw_valleys, valley_tables
 from dynsweep.config import RunConfig
 from dynsweep.config.labels import assignment
 from dynsweep.data import load
@@ -63,17 +64,25 @@ def draw(
         chosen = runs.head(MOST_RUNS)
     numbers = runs[varying(runs)].select_dtypes(["number", "bool"])
     swept = [str(name) for name in numbers if numbers[name].nunique() > 1]
-    settings = recorded_settings(drawable(chosen.dropna(subset=["snapshots"])))
+    known = recorded_settings(chosen)
+    settings = {name: known[name] for name in _with_snapshots(chosen) if name in known}
     for _, run in chosen.iterrows():
         steps = trajectories[run["id"]].dropna(axis="columns", how="all")
         values = {name.rpartition(".")[2]: run[name] for name in swept if pd.notna(run[name])}
         suffix = "".join(f"_{name}{value:g}" for name, value in values.items())
         files += _draw_run(run, steps, output, suffix, span)
+        if run["id"] in known:
+            landscape = known[run["id"]].observe.landscape
+            reaches = (landscape.reach, landscape.random_reach)
+            one = runs[runs["id"] == run["id"]]
+            files += draw_valleys(one, steps, reaches, output, suffix, _title(run), span)
         if run["id"] in settings:
             try:
                 files += _draw_decisions(run, settings[run["id"]], output, suffix, span)
             except (Damaged, ConfigError) as error:
                 notes.append(f"No decision regions of run {run['id']}: {error}.")
+    more, words = valley_tables(runs, trajectories, output)
+    files, notes = files + more, notes + words
     table = onsets(runs, trajectories)
     if len(table) and (runs["lr"].nunique() > 1 or runs["width"].nunique() > 1):
         bouncing = table.dropna(subset=["sharpness"])
@@ -85,6 +94,11 @@ def draw(
             facts = {name: table[name].iloc[0] for name in constant} | unusual(runs, TITLE)
             files += style.save_all(threshold(table, _words(facts)), output / "threshold")
     return files, notes
+
+
+def _with_snapshots(runs: pd.DataFrame) -> list[str]:
+    """The runs of which decision regions can be drawn."""
+    return drawable(runs.dropna(subset=["snapshots"]))["id"].tolist()
 
 
 def _title(run: pd.Series) -> str:

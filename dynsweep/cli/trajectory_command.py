@@ -9,6 +9,7 @@ EXAMPLES = """\
 examples:
   dynsweep +experiment=notebook hydra.run.dir=DIR; dynsweep-trajectory DIR
   dynsweep-trajectory DIR --run period=500,amplitude=20,seed=0 --from 2000 --to 2500
+  dynsweep +experiment=valleys hydra.sweep.dir=DIR; dynsweep-trajectory DIR
   dynsweep +sweep=threshold hydra.sweep.dir=DIR; dynsweep-trajectory DIR
 """
 
@@ -19,8 +20,9 @@ def parser() -> Parser:
         prog="dynsweep-trajectory",
         description="Draw what observe=... recorded along the runs of a directory: class weights, "
         "loss and its change, accuracy, sharpness and neural tangent kernel in time; change of "
-        "the loss over the sharpness; decision regions as a strip and an animation; and, over "
-        "several learning rates or widths, the sharpness at which the loss starts to bounce.",
+        "the loss over the sharpness; decision regions as a strip and an animation; the valley of "
+        "the loss in a cycle, and its depth over its width; and, over several learning rates or "
+        "widths, the sharpness at which the loss starts to bounce.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -4,6 +4,7 @@ Nothing here imports PyTorch: tab completion stays quick.
 """
 
 from dynsweep.config.groups import EngineConfig as EngineConfig
+from dynsweep.config.groups import LandscapeConfig as LandscapeConfig
 from dynsweep.config.groups import LossConfig as LossConfig
 from dynsweep.config.groups import NTKConfig as NTKConfig
 from dynsweep.config.groups import ObserveConfig as ObserveConfig

@@ -212,6 +212,19 @@ class NTKConfig:
 
 
 @dataclass(unsafe_hash=True)
+class LandscapeConfig:
+    """The loss F(W + a v, t) along a line through the weights W."""
+
+    every: int = interval("steps between two profiles F(W + a v, t) over a; 0: never")
+    points: int = place(50, "of a profile, on each side of the weights", least=2)
+    reach: float = place(
+        1.5, "largest a along the eigenvector of the largest Hessian eigenvalue", above=0
+    )
+    random_reach: float = place(10.0, "largest a along a random direction", above=0)
+    height: float = place(0.05, "above the minimum, at which a valley's width is taken", above=0)
+
+
+@dataclass(unsafe_hash=True)
 class ObserveConfig:
     """What is recorded along a run, which changes nothing; each quantity at its own interval."""
 
@@ -222,3 +235,4 @@ class ObserveConfig:
     snapshots_every: int = interval("of all weights; 0: never")
     sharpness: SharpnessConfig = field(default_factory=SharpnessConfig)
     ntk: NTKConfig = field(default_factory=NTKConfig)
+    landscape: LandscapeConfig = field(default_factory=LandscapeConfig)

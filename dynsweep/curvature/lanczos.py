@@ -71,11 +71,13 @@ class Spectrum(NamedTuple):
         residuals: length of ``A x - value x`` for the unit vectors ``x`` found, same shape: an
             eigenvalue lies within so much of each value.
         order: products that were taken.
+        vector: unit eigenvector of the largest value, shape ``(runs, size)``.
     """
 
     values: Tensor
     residuals: Tensor
     order: int
+    vector: Tensor
 
 
 def largest(
@@ -116,7 +118,7 @@ def largest(
         length = torch.where(exhausted, 0.0, length)
         taken = len(diagonal)
         if taken >= most or (order is None and taken >= count and taken % 5 == 0):
-            found = _ritz(diagonal, beside, length, min(count, taken))
+            found = _ritz(diagonal, beside, length, basis, min(count, taken))
             limit = tolerance * found.values.abs().amax(dim=1, keepdim=True)
             if taken >= most or bool((found.residuals <= limit).all()):
                 return found
@@ -136,7 +138,9 @@ def _orthogonal(vectors: Tensor, basis: list[Tensor]) -> Tensor:
     return vectors
 
 
-def _ritz(diagonal: list[Tensor], beside: list[Tensor], last: Tensor, count: int) -> Spectrum:
+def _ritz(
+    diagonal: list[Tensor], beside: list[Tensor], last: Tensor, basis: list[Tensor], count: int
+) -> Spectrum:
     """Eigenvalues of the tridiagonal matrices, in float64."""
     small = torch.diag_embed(torch.stack(diagonal, dim=1).double())
     if beside:
@@ -149,4 +153,6 @@ def _ritz(diagonal: list[Tensor], beside: list[Tensor], last: Tensor, count: int
     values, vectors = values.flip(1)[:, :count], vectors.flip(2)[:, :, :count]
     residuals = last.double().cpu()[:, None] * vectors[:, -1].abs()
     nothing = 0 * small[:, :1, 0]
-    return Spectrum(values + nothing, residuals + nothing, len(diagonal))
+    parts = (vectors[:, :, 0] + nothing).to(basis[0])
+    vector = sum(parts[:, k, None] * one for k, one in enumerate(basis))
+    return Spectrum(values + nothing, residuals + nothing, len(diagonal), torch.as_tensor(vector))

@@ -24,6 +24,9 @@ def operations(run: RunConfig) -> float:
         measured = min(run.observe.sharpness.samples or whole, whole)
         products = (run.observe.sharpness.order or PRODUCTS) * HESSIAN
         count += gradient * measured * products * (steps // run.observe.sharpness.every)
+    if (landscape := run.observe.landscape).every:
+        profiles = 2 * (2 * landscape.points + 1) / PASSES  # forward only
+        count += gradient * whole * (profiles + PRODUCTS * HESSIAN) * (steps // landscape.every)
     return count + gradient * whole  # the last evaluation, also of a run of no steps
 
 
@@ -33,6 +36,8 @@ def measuring(run: RunConfig) -> int:
     vectors = 0  # of the size of the parameters
     if observe.sharpness.every or run.optimizer.schedule.name == "sharpness":
         vectors = 2 * (observe.sharpness.order or MOST)  # Lanczos' basis, and a copy of it
+    if observe.landscape.every:
+        vectors = max(vectors, 2 * MOST)
     if observe.ntk.every:
         vectors = max(vectors, 2 * observe.ntk.samples * data.classes)
     numbers = vectors * run.model.build(data.shape, data.classes).size

@@ -1,6 +1,5 @@
 """The plane coloured by the predicted class, with the training points: of runs, and in time."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
 from dynsweep.analysis import decisions
 from dynsweep.analysis.columns import varying
@@ -23,14 +21,12 @@ from dynsweep.config.labels import number
 from dynsweep.data import Dataset, load
 from dynsweep.errors import DynsweepError
 from dynsweep.figures import layout, style
+from dynsweep.figures.animation import frame, save_gif
 from dynsweep.figures.tables import SweepTables
 from dynsweep.store import Damaged, load_weights
-from dynsweep.store.foreign import MARK, replacing_own
 
 PIXELS = 320  # of the plane, along each side
 MOST_NAMED = 24  # classes in a legend
-GIF_DPI = 100
-HOLD = 5  # the last frame stays as long as this many
 
 
 @dataclass(frozen=True)
@@ -150,16 +146,8 @@ def save_animation(
     for picture in snapshots:
         ax.images[0].set_data(picture.predicted(window(picture.points)))
         ax.set_title(picture.title)
-        figure.savefig(buffer := io.BytesIO(), format="png", dpi=GIF_DPI)
-        frames.append(Image.open(buffer).convert("RGB"))
-    durations = [1000 // fps] * (len(frames) - 1) + [1000 // fps * HOLD]
-    frames[0].save(
-        whole := io.BytesIO(), "GIF", save_all=True, append_images=frames[1:],
-        duration=durations, loop=0, comment=f"Made with {MARK}",
-    )  # fmt: skip
-    with replacing_own(path) as partial:
-        partial.write_bytes(whole.getbuffer())
-    return path
+        frames.append(frame(figure))
+    return save_gif(frames, path, fps)
 
 
 def regions_of_sweep(tables: SweepTables) -> Figure | None:

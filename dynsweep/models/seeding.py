@@ -3,7 +3,7 @@
 from dynsweep.lazy import np, torch
 
 # Streams: what a generator is for. Those that go on in time also take the epoch.
-WEIGHTS, AUGMENT, ORDER = 0, 2, 3
+WEIGHTS, AUGMENT, ORDER, DIRECTION = 0, 2, 3, 4
 
 
 def generator(seed: int, stream: int, epoch: int = 0) -> "torch.Generator":

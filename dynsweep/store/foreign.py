@@ -24,6 +24,8 @@ TABLES = {
     "cells.csv": {"dataset", "model", "seeds", "completed", "diverged", "failed"},
     "variance.csv": {"metric", "effect", "share", "sobol_index"},
     "threshold.csv": {"lr", "width", "largest_sharpness", "id"},
+    "valleys.csv": {"step", "run_width", "valley_floor", "valley_width", "id"},
+    "valley_correlations.csv": {"run_width", "of", "within", "between", "all"},
 }
 # Of a table with another name some columns are ours.
 KNOWN, FEW = {setting.column for setting in SETTINGS.values()} | set(METRICS), 3

@@ -16,6 +16,7 @@ QUANTITIES = {
     "observe.snapshots_every": "snapshots",
     "observe.sharpness.every": "sharpness",
     "observe.ntk.every": "the neural tangent kernel",
+    "observe.landscape.every": "the landscape",
 }
 WEIGHTS = "final weights"
 FILES = {"observe.snapshots_every": "snapshots"}  # the others are in the trajectory

@@ -8,12 +8,16 @@ import torch
 from numpy.typing import NDArray
 
 from dynsweep.config import ObserveConfig
+from dynsweep.curvature.landscape import oriented, places, valley
 from dynsweep.curvature.ntk import chosen
 from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch
 from dynsweep.store import WEIGHTS, Columns, Trajectory
 from dynsweep.training.probe import Probe, measure
 from dynsweep.training.schedules import Schedule
+
+# Of the loss: the whole, and what the emphasised classes and the others add to it.
+PARTS = ("", "_emphasised", "_others")
 
 
 def record_steps(observe: ObserveConfig, steps: int) -> list[int]:
@@ -46,6 +50,7 @@ class Observer:
             "class_accuracy": observe.class_accuracy_every,
             "sharpness": observe.sharpness.every,
             "ntk": observe.ntk.every,
+            "landscape": observe.landscape.every,
             "snapshot": observe.snapshots_every,
             "loss": observe.loss_every,
         }
@@ -120,6 +125,34 @@ class Observer:
         values = torch.linalg.eigvalsh(torch.where(finite[:, None, None], theta, 0.0)).flip(1)
         values[~finite] = torch.nan
         return _ranked("ntk", values[:, : wanted.count].numpy())
+
+    def _landscape(self, session: Session) -> Columns:
+        """Profiles of F along the first eigenvector, whole and in parts, and along a random
+        direction; and their valleys."""
+        wanted, step = self.batch.first.observe.landscape, session.step
+        now = self.schedule.class_weights(step)[0]
+        # At the start of a cycle all weights are 1, and the next step tells.
+        then = self.schedule.class_weights(min(step + 1, self.batch.steps))[0]
+        emphasised = now + then > 2 + 1e-5
+        top = self.probe.sharpness(now)
+        columns: Columns = {"valley_sharpness": top.values.numpy()[:, 0]}
+        for end, reach, direction, parts in (
+            ("", wanted.reach, top.vector, PARTS),
+            ("_random", wanted.random_reach, self.probe.random_direction(), PARTS[:1]),
+        ):
+            a = places(reach, wanted.points)
+            profiles = self.probe.profile(direction, a, now, emphasised)
+            profiles[1:, ~emphasised.any(dim=1).cpu().numpy()] = np.nan  # a static loss
+            if not end:
+                profiles = oriented(profiles)
+            profiles = profiles[: len(parts)]
+            measured = valley(a, profiles, wanted.height)
+            for row, part in enumerate(parts):
+                for name, values in measured._asdict().items():
+                    if name != ("position" if part else "tilt"):  # equal in all; 0
+                        columns[f"valley_{name}{part}{end}"] = values[row]
+                columns |= _numbered(f"profile{part}{end}", profiles[row])
+        return columns
 
 
 def _numbered(name: str, values: NDArray[np.generic]) -> Columns:

@@ -18,6 +18,7 @@ from dynsweep.engines import Session
 from dynsweep.engines.batches import Batch, Network, Samples
 from dynsweep.loss import sample_losses
 from dynsweep.metrics import COLUMNS, METRICS, PARTS, accuracy
+from dynsweep.models import seeding
 from dynsweep.models.mlp import ALIGN
 
 SLICE = 2**26  # numbers that an evaluation holds at a time
@@ -120,6 +121,55 @@ class Probe:
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(hessian.size, generator=generator, dtype=torch.float64)
         return largest(hessian, start.to(params[0]).expand(self.runs, -1), **options)
+
+    def random_direction(self) -> Tensor:
+        """A direction of length 1 of each run's own, always the same one, ``(runs, size)``."""
+        rows = []
+        for seed in self.batch.array("seed").tolist():
+            generator = seeding.generator(seed, seeding.DIRECTION)
+            shapes = {name: one.shape for name, one in self.network.model.init(seed).items()}
+            drawn = {
+                name: torch.randn(shape, generator=generator, dtype=torch.float64)[None]
+                for name, shape in shapes.items()
+            }
+            packed = self.network.model.pack(drawn)
+            flat = torch.cat([packed[name].flatten() for name in self.network.params])
+            rows.append(flat / flat.norm())
+        return torch.stack(rows).to(self.network.device, self.network.dtype)
+
+    @torch.no_grad()
+    def profile(
+        self, direction: Tensor, places: NDArray[np.float64], class_weights: Tensor, split: Tensor
+    ) -> NDArray[np.float64]:
+        """F(W + a v, t) at the weights W, and the parts of it that two sets of classes add.
+
+        Args:
+            direction: v of each run, of length 1, ``(runs, size)``.
+            places: a, ``(points,)``.
+            class_weights: G_i(t), ``(runs, classes)``.
+            split: which classes are in the first set, ``(runs, classes)``.
+
+        Returns:
+            The whole, the first set's part and the others', shape ``(3, runs, points)``.
+        """
+        params, train = self.network.params, self.samples["train"]
+        sizes = [one[0].numel() for one in params.values()]
+        parts = torch.split(direction, sizes, dim=1)
+        first = train.labels.expand(self.runs, -1)
+        shares = train.shares * class_weights.gather(1, first)
+        weights = {name: one.clone() for name, one in params.items()}
+        first = split.gather(1, first)
+        rows = []
+        for a in places.tolist():
+            for (name, one), part in zip(params.items(), parts, strict=True):
+                one.copy_(weights[name] + a * part.view_as(one))
+            (losses,) = self._values(train, [self.functions["loss"]])
+            losses = (losses * shares).double()
+            rows.append(torch.stack([losses.sum(1), (losses * first).sum(1)]))
+        for name, one in params.items():
+            one.copy_(weights[name])
+        whole, chosen = torch.stack(rows, dim=-1).cpu().numpy()
+        return np.stack([whole, chosen, whole - chosen])
 
     def ntk(self, samples: NDArray[np.int64]) -> Tensor:
         """The empirical neural tangent kernel of those training samples, ``(runs, n, n)``."""
