@@ -179,6 +179,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "out"
 
 
+@pytest.mark.slow
 def test_the_command_draws_valleys(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(sweep), "--run", "seed=1"])
     text = capsys.readouterr().out
