@@ -51,7 +51,7 @@ def test_a_learning_rate_that_follows_the_curvature_is_recorded() -> None:
     """That of the steps since the record before: the mean of the records is that of the steps."""
     changes = ScheduleConfig("sharpness", fraction=0.4, every=5, lowest=0.01, highest=100)
     observe = ObserveConfig(loss_every=5, sharpness=SharpnessConfig(every=5, order=10))
-    run = make_run(optimizer=OptimizerConfig(lr=0.5, schedule=changes), observe=observe)
+    run = make_run(optimizer=OptimizerConfig(lr=0.5, schedule=changes), observe=observe, steps=20)
     trajectory = train(Batch((run,)), choose(run, "cpu"), "cpu").trajectory
     at, rates = trajectory.column("learning_rate")
     measured, sharpness = trajectory.column("sharpness")
