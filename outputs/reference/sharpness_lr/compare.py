@@ -1,7 +1,7 @@
 """Learning rates that follow the curvature, beside constant ones of the same mean and others.
 
 Usage: compare.py DIR, with the sweep ``sharpness_lr`` in DIR/follow. Trains the constant rates in
-DIR/constant and writes DIR/comparison.csv and DIR/comparison.png.
+DIR/rates and writes DIR/comparison.csv and DIR/comparison.png.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def main(directory: Path) -> None:
         dynsweep.sweep(
             f"loss.period={period:g}", f"loss.amplitude={amplitude:g}", f"optimizer.lr={rates}",
             f"seed={seeds}", f"steps={cell['steps'].iloc[0]}", "save_weights=false",
-            "report=false", directory=directory / "constant",
+            "report=false", directory=directory / "rates",
         )  # fmt: skip
-    constant = dynsweep.load(directory / "constant").set_index([*CELL, "lr", "seed"])
+    constant = dynsweep.load(directory / "rates").set_index([*CELL, "lr", "seed"])
     accuracy = constant["validation_accuracy"]
     rows = []
     for (period, amplitude, fraction), cell in runs.groupby([*CELL, FRACTION]):
