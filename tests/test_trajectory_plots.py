@@ -141,7 +141,7 @@ def test_the_threshold_over_learning_rate_and_width() -> None:
     figure = threshold(runs, "T = 100, A = 20")
     left, right = figure.axes
     assert entries(left) == [
-        "width = 10", "width = 100", "2/lr", "fit: 2.2 lr$^k$, k = \u22121.000 ± 0"
+        "width = 10", "width = 100", "2/lr", "fit: 2.2 lr$^k$, k = \u22121.000"
     ]  # fmt: skip
     assert entries(right) == ["lr = 0.25", "lr = 0.5", "lr = 1", "lr = 2", "2/lr"]
     np.testing.assert_array_equal(left.get_lines()[0].get_xdata(), [0.25, 0.5, 1, 2])

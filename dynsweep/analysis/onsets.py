@@ -47,20 +47,54 @@ def onsets(runs: pd.DataFrame, trajectories: Mapping[str, pd.DataFrame]) -> pd.D
     return pd.DataFrame(rows)
 
 
+THEORY = {"lr": ("learning rate", -1), "width": ("width", 0)}
+
+
 def exponents(bouncing: pd.DataFrame) -> list[str]:
-    """How the sharpness at the onset goes with learning rate and width, a line for each."""
-    lines = []
-    for name, words, other, theory in (
-        ("lr", "learning rate", "width", -1),
-        ("width", "width", "lr", 0),
-    ):
-        if bouncing[name].nunique() > 1:
-            # At equal values of the other setting: its mean is taken out.
-            logs = bouncing[[name, "sharpness"]].apply(np.log)
-            within = (logs - logs.groupby(bouncing[other]).transform("mean")).apply(np.exp)
+    """How the sharpness at the onset goes with learning rate and width, a line for each.
+
+    The seed is the unit: fitted within each, mean and standard error over them. Where one seed
+    alone allows a fit, that of all runs.
+    """
+    swept = [name for name in THEORY if bouncing[name].nunique() > 1]
+    if not swept:
+        return []
+    fits = [fit for _, runs in bouncing.groupby("seed") if (fit := _powers(runs, swept))]
+    if len(fits) > 1:
+        from scipy.stats import sem
+
+        of_seeds = {name: np.array([fit[name] for fit in fits]) for name in swept}
+        means = {name: float(values.mean()) for name, values in of_seeds.items()}
+        errors = {name: float(sem(values)) for name, values in of_seeds.items()}
+        unit = f" over {len(fits)} seeds"
+    else:
+        (means, errors), unit = _of_runs(bouncing, swept), ""
+    return [
+        f"Sharpness at the onset goes as {words} to the power {means[name]:.3f} ± "
+        f"{errors[name]:.3f} (standard error{unit}; claimed: {theory})."
+        for name, (words, theory) in THEORY.items()
+        if name in swept
+    ]
+
+
+def _powers(runs: pd.DataFrame, swept: list[str]) -> dict[str, float]:
+    """Least squares of log sharpness on the logs of all settings at once, so that a missing run
+    does not pass one's effect to the other; empty where the runs do not determine them."""
+    logs = np.log(runs[swept].to_numpy(float))
+    design = np.column_stack([np.ones(len(runs)), logs])
+    if np.linalg.matrix_rank(design) <= len(swept):
+        return {}
+    found = np.linalg.lstsq(design, np.log(runs["sharpness"].to_numpy(float)), rcond=None)[0]
+    return dict(zip(swept, found[1:].tolist(), strict=True))
+
+
+def _of_runs(runs: pd.DataFrame, swept: list[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """Powers and their errors if runs were independent, each at equal values of the other."""
+    means, errors = {}, {}
+    for name, other in (("lr", "width"), ("width", "lr")):
+        if name in swept:
+            logs = runs[[name, "sharpness"]].apply(np.log)
+            within = (logs - logs.groupby(runs[other]).transform("mean")).apply(np.exp)
             law = fit_power(within[name], within["sharpness"])
-            lines.append(
-                f"Sharpness at the onset goes as {words} to the power {law.exponent:.3f} "
-                f"± {law.error:.3f} (standard error; claimed: {theory})."
-            )
-    return lines
+            means[name], errors[name] = law.exponent, law.error
+    return means, errors

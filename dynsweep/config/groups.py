@@ -188,6 +188,8 @@ class SharpnessConfig:
     """The largest eigenvalues of the Hessian."""
 
     every: int = interval("steps between two measurements; 0: never")
+    first: int = place(0, "step of the first measurement", least=0)
+    last: int | None = place(None, "no measurement after this step; null: to the end", least=0)
     of: str = place(
         "loss", "of F(t), of the static loss, or of both", choices=("loss", "static", "both")
     )

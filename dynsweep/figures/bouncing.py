@@ -128,8 +128,7 @@ def _draw_law(ax: Axes, onsets: pd.DataFrame) -> None:
     law = fit_power(onsets["lr"], onsets["sharpness"])
     if np.isfinite(law.exponent):
         exponent = f"{law.exponent:.3f}".replace("-", "−")  # noqa: RUF001
-        error = f" ± {law.error:.2g}" if np.isfinite(law.error) else ""
         ax.plot(
             lr, law.factor * lr**law.exponent, color="0.55", linewidth=1.6, zorder=1.5,
-            label=f"fit: {law.factor:.3g} lr$^k$, k = {exponent}{error}",
+            label=f"fit: {law.factor:.3g} lr$^k$, k = {exponent}",
         )  # fmt: skip

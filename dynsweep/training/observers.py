@@ -34,6 +34,15 @@ def record_steps(observe: ObserveConfig, steps: int) -> list[int]:
     return sorted({*np.rint(exact).astype(int).tolist(), steps})
 
 
+def sharpness_steps(observe: ObserveConfig, steps: int) -> set[int]:
+    """The steps after which the sharpness is measured: every so many and the end of the training,
+    as far as they lie between the first and the last."""
+    wanted = observe.sharpness
+    last = steps if wanted.last is None else wanted.last
+    due = {*range(wanted.first, steps, wanted.every), steps}
+    return {step for step in due if wanted.first <= step <= last}
+
+
 class Observer:
     """Records a training of ``batch``; quantities are named as their columns.
 
@@ -48,7 +57,6 @@ class Observer:
         observe, steps = batch.first.observe, batch.steps
         intervals = {
             "class_accuracy": observe.class_accuracy_every,
-            "sharpness": observe.sharpness.every,
             "ntk": observe.ntk.every,
             "landscape": observe.landscape.every,
             "snapshot": observe.snapshots_every,
@@ -57,6 +65,8 @@ class Observer:
         self.due = {"metrics": set(record_steps(observe, steps))} | {
             name: {*range(0, steps, every), steps} for name, every in intervals.items() if every
         }
+        if observe.sharpness.every:
+            self.due["sharpness"] = sharpness_steps(observe, steps)
         # Differences need the loss one step before as well.
         self.due["loss"] = {
             step - k for step in self.due.get("loss", ()) for k in (0, 1) if step >= k
@@ -88,7 +98,8 @@ class Observer:
         return {WEIGHTS + name: value for name, value in session.weights().items()}
 
     def _loss(self, session: Session) -> Columns:
-        """F(W_t, t), its difference to that of the step before, and the weights G_i(t)."""
+        """F(W_t, t), its difference to that of the step before, the weights G_i(t) and, where it
+        follows the curvature, the learning rate of the step that led here."""
         weights = self.schedule.class_weights(session.step)[0]
         with torch.no_grad():
             loss = self.probe.loss(weights).double().cpu().numpy()
@@ -96,6 +107,8 @@ class Observer:
         before = self.trajectory.get(session.step - 1, {}).get("loss")
         if before is not None:
             columns["loss_change"] = loss - before
+        if self.schedule.follows and session.step:
+            columns["learning_rate"] = self.schedule.rates(session.step - 1, 1)[0].cpu().numpy()
         return columns | _numbered("weight", weights.cpu().numpy())
 
     def _class_accuracy(self, session: Session) -> Columns:

@@ -25,7 +25,7 @@ KEPT = ("README.md", ".py")  # written by hand
 
 
 def known() -> list[str]:
-    """Folders whose README has commands, the quick ones first."""
+    """Folders whose README has commands, by name."""
     return sorted(path.parent.name for path in HERE.glob("*/README.md"))
 
 
