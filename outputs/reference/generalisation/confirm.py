@@ -2,8 +2,8 @@
 
 python outputs/reference/generalisation/confirm.py DIR
 
-DIR/NAME holds the dynamical runs of a condition, and static ones with snapshots. Writes confirm.csv
-and confirm.png to DIR: paired differences of validation accuracy, the draw of the data as the unit.
+DIR/NAME holds the runs of a condition, static ones with snapshots. Writes confirm.csv and
+confirm.png to DIR: paired differences of validation accuracy, a draw of the data as the unit.
 """
 
 from __future__ import annotations
