@@ -31,12 +31,13 @@ class Best(NamedTuple):
     static_steps: int
 
 
-CONDITIONS = {"few_points": Best(1.0, 1.2, 35_000)}
+CONDITIONS = {"few_points": Best(1.0, 1.2, 35_000), "wide": Best(1.0, 1.2, 35_000)}
 RIVALS = {
     "equal": "at equal settings",
     "tuned": "at its best learning rate and steps",
-    "early": "stopped early, each run at its best step",
     "longest": "trained longest",
+    "early": "stopped early, each run at its best step",
+    "both_early": "both losses stopped early",
 }
 PAIR = ["dataset.seed", "seed"]
 
@@ -89,12 +90,13 @@ def differences(steps: pd.DataFrame, best: Best) -> pd.DataFrame:
         best: the learning rates and the static loss's number of steps.
     """
     steps = steps.assign(both=(steps["even"] + steps["odd"]) / 2)
-    dynamical = steps[(steps["amplitude"] > 1) & (steps["lr"] == best.lr)].set_index(PAIR)
+    trained = steps[(steps["amplitude"] > 1) & (steps["lr"] == best.lr)]
+    dynamical = trained[trained["step"] == trained["step"].max()].set_index(PAIR)
     static = steps[steps["amplitude"] == 1]
     equal = static[(static["lr"] == best.lr)
                    & (static["step"] == dynamical["step"].iloc[0])]  # fmt: skip
     static = static[static["lr"] == best.static_lr]
-    chosen = static.loc[static.groupby(PAIR)["even"].idxmax()]
+    chosen, ours = (rows.loc[rows.groupby(PAIR)["even"].idxmax()] for rows in (static, trained))
     tuned, last = (
         static[static["step"] == end] for end in (best.static_steps, static["step"].max())
     )
@@ -102,7 +104,8 @@ def differences(steps: pd.DataFrame, best: Best) -> pd.DataFrame:
     told = {
         name: dynamical["both"] - rows.set_index(PAIR)["both"] for name, rows in rivals.items()
     }
-    told["early"] = dynamical["odd"] - chosen.set_index(PAIR)["odd"]
+    chosen, ours = chosen.set_index(PAIR)["odd"], ours.set_index(PAIR)["odd"]
+    told |= {"early": dynamical["odd"] - chosen, "both_early": ours - chosen}
     return pd.DataFrame(told)[list(RIVALS)]
 
 
@@ -111,6 +114,7 @@ def main(directory: Path) -> None:
     for name, best in CONDITIONS.items():
         steps = measured(dynsweep.load(directory / name))
         dynamical = steps[(steps["amplitude"] > 1) & (steps["lr"] == best.lr)]
+        dynamical = dynamical[dynamical["step"] == dynamical["step"].max()]
         accuracy = dynamical.groupby("dataset.seed")[["even", "odd"]].mean().mean(axis=1)
         by_draw[name] = differences(steps, best).groupby("dataset.seed").mean()
         for rival, gain in by_draw[name].items():
@@ -131,7 +135,7 @@ def main(directory: Path) -> None:
 @style.styled
 def draw(table: pd.DataFrame, by_draw: dict[str, pd.DataFrame], directory: Path) -> None:
     """A panel for each condition: the draws, their mean and its 95 % interval."""
-    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     axes = figure.subplots(1, len(by_draw), sharey=True, squeeze=False)[0]
     for ax, (name, draws) in zip(axes, by_draw.items(), strict=True):
         ax.axvline(0, color=style.INK, linewidth=0.8)
