@@ -32,6 +32,7 @@ class Best(NamedTuple):
 
 
 CONDITIONS = {"few_points": Best(1.0, 1.2, 35_000), "wide": Best(1.0, 1.2, 35_000)}
+TITLES = {"few_points": "H = 300, the last fifth static", "wide": "H = 1000"}
 RIVALS = {
     "equal": "at equal settings",
     "tuned": "at its best learning rate and steps",
@@ -147,7 +148,7 @@ def draw(table: pd.DataFrame, by_draw: dict[str, pd.DataFrame], directory: Path)
             error = [[100 * (row["gain"] - row["low"])], [100 * (row["high"] - row["gain"])]]
             ax.errorbar(100 * row["gain"], place, xerr=error, fmt="o", capsize=3,
                         color=style.COLOURS[0])  # fmt: skip
-        ax.set_title(name)
+        ax.set_title(TITLES[name])
         ax.set_xlabel("gain (points of validation accuracy)")
     axes[0].set_yticks(range(len(RIVALS)), list(RIVALS.values()))
     axes[0].set_ylim(len(RIVALS) - 0.5, -0.5)
