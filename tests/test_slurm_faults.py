@@ -180,7 +180,7 @@ def test_a_submit_limit_is_heard_of_while_the_others_are_watched(
         '[ "$1" = --test-only ] && exec $REAL "$@"\n'
         '[ -e $F/one ] || { touch $F/one; exec $REAL "$@"; }\nfor k in 1 2 3 4; do\n'
         "echo 'sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying' >&2\n"
-        "sleep 3; done\necho 'sbatch: error: Batch job submission failed: Resource temporarily "
+        "sleep 6; done\necho 'sbatch: error: Batch job submission failed: Resource temporarily "
         "unavailable' >&2; exit 1"
     )
     first = stands_for(tmp_path, "sbatch", text)
