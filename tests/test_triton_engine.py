@@ -76,7 +76,8 @@ def test_compiled_for_cuda_nothing_spills(
     assert used["registers"] <= 255
     if (architecture, width, classes, precision) == (90, 100, 3, "float32"):
         # Of 4 samples; the compiler of Triton 3.6 makes 234.5.
-        most = 232 if importlib.metadata.version("triton") >= "3.7" else 235
+        version = importlib.metadata.version("triton").split(".")
+        most = 232 if tuple(map(int, version[:2])) >= (3, 7) else 235
         assert used["loop"] * 4 / (shape.samples * shape.together) <= most
 
 

@@ -11,9 +11,9 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from dynsweep.analysis.columns import DYNAMICAL_SETTINGS, setting_columns, varying
 from dynsweep.config.labels import assignment, number
 
-# Order of preference for axes; y takes the later one.
 ODD = 3  # digits that a round label has at most, 2 with a decimal point
 ENOUGH = 5  # labels of an axis
+# Order of preference for axes; y takes the later one.
 PREFERENCE = ("period", "width", "lr")
 
 
@@ -196,7 +196,6 @@ def ticks(at: Scale, gap: float, first: Any = None) -> list[int]:
     """Which values get a label: all that keep ``gap``, a part of the axis, from each other; else
     ``first`` and then round ones before others. Odd ones, such as 12.9, fill no gaps between
     round ones."""
-
     last = len(at.values) - 1
 
     def digits(index: int) -> str:

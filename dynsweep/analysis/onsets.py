@@ -9,6 +9,7 @@ from dynsweep.curvature.threshold import crossing, fit_power, onset
 
 Span = tuple[float, float]
 NEEDED = {"loss_change", "sharpness"}
+THEORY = {"lr": ("learning rate", -1), "width": ("width", 0)}  # powers that are claimed
 
 
 def interesting(trajectory: pd.DataFrame, lr: float, period: float) -> Span | None:
@@ -45,9 +46,6 @@ def onsets(runs: pd.DataFrame, trajectories: Mapping[str, pd.DataFrame]) -> pd.D
         top = float(steps["sharpness"].max())
         rows.append({**settings, **start._asdict(), "largest_sharpness": top, "id": run["id"]})
     return pd.DataFrame(rows)
-
-
-THEORY = {"lr": ("learning rate", -1), "width": ("width", 0)}
 
 
 def exponents(bouncing: pd.DataFrame) -> list[str]:

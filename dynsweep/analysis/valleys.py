@@ -101,10 +101,7 @@ def _of_run(run: pd.DataFrame, end: str) -> dict[str, float]:
 
 
 def _spearman(pair: pd.DataFrame) -> float:
-    ranks = pair.rank()
-    if len(pair) < 3 or (ranks.nunique() < 2).any():
-        return np.nan
-    return float(np.corrcoef(ranks.to_numpy(float).T)[0, 1])
+    return float(pair.corr("spearman", min_periods=3).to_numpy()[0, 1])
 
 
 def sentences(found: pd.DataFrame) -> list[str]:

@@ -118,10 +118,12 @@ def largest(
         length = torch.where(exhausted, 0.0, length)
         taken = len(diagonal)
         if taken >= most or (order is None and taken >= count and taken % 5 == 0):
-            found = _ritz(diagonal, beside, length, basis, min(count, taken))
-            limit = tolerance * found.values.abs().amax(dim=1, keepdim=True)
-            if taken >= most or bool((found.residuals <= limit).all()):
-                return found
+            values, residuals, parts = _ritz(diagonal, beside, length, min(count, taken))
+            limit = tolerance * values.abs().amax(dim=1, keepdim=True)
+            if taken >= most or bool((residuals <= limit).all()):
+                parts = parts.to(start)
+                first = sum(parts[:, k, None] * one for k, one in enumerate(basis))
+                return Spectrum(values, residuals, taken, torch.as_tensor(first))
         if bool(exhausted.any()):
             new = torch.randn(runs, size, generator=generator, device=start.device)
             new = _orthogonal(new.to(start.dtype), basis)
@@ -139,9 +141,10 @@ def _orthogonal(vectors: Tensor, basis: list[Tensor]) -> Tensor:
 
 
 def _ritz(
-    diagonal: list[Tensor], beside: list[Tensor], last: Tensor, basis: list[Tensor], count: int
-) -> Spectrum:
-    """Eigenvalues of the tridiagonal matrices, in float64."""
+    diagonal: list[Tensor], beside: list[Tensor], last: Tensor, count: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues of the tridiagonal matrices, their residuals, and the first one's vector; in
+    float64."""
     small = torch.diag_embed(torch.stack(diagonal, dim=1).double())
     if beside:
         off = torch.diag_embed(torch.stack(beside, dim=1).double(), 1)
@@ -153,6 +156,4 @@ def _ritz(
     values, vectors = values.flip(1)[:, :count], vectors.flip(2)[:, :, :count]
     residuals = last.double().cpu()[:, None] * vectors[:, -1].abs()
     nothing = 0 * small[:, :1, 0]
-    parts = (vectors[:, :, 0] + nothing).to(basis[0])
-    vector = sum(parts[:, k, None] * one for k, one in enumerate(basis))
-    return Spectrum(values + nothing, residuals + nothing, len(diagonal), torch.as_tensor(vector))
+    return values + nothing, residuals + nothing, vectors[:, :, 0] + nothing

@@ -151,7 +151,7 @@ class Observer:
         columns: Columns = {"valley_sharpness": top.values.numpy()[:, 0]}
         for end, reach, direction, parts in (
             ("", wanted.reach, top.vector, PARTS),
-            ("_random", wanted.random_reach, self.probe.random_direction(), PARTS[:1]),
+            ("_random", wanted.random_reach, self.probe.random_direction, PARTS[:1]),
         ):
             a = places(reach, wanted.points)
             profiles = self.probe.profile(direction, a, now, emphasised)

@@ -122,12 +122,13 @@ class Probe:
         start = torch.randn(hessian.size, generator=generator, dtype=torch.float64)
         return largest(hessian, start.to(params[0]).expand(self.runs, -1), **options)
 
+    @cached_property
     def random_direction(self) -> Tensor:
         """A direction of length 1 of each run's own, always the same one, ``(runs, size)``."""
+        shapes = {name: one.shape for name, one in self.network.model.init(0).items()}
         rows = []
         for seed in self.batch.array("seed").tolist():
             generator = seeding.generator(seed, seeding.DIRECTION)
-            shapes = {name: one.shape for name, one in self.network.model.init(seed).items()}
             drawn = {
                 name: torch.randn(shape, generator=generator, dtype=torch.float64)[None]
                 for name, shape in shapes.items()

@@ -55,13 +55,14 @@ def main(directory: Path) -> None:
         tried = {one: accuracy[period, amplitude, one].mean() for one in RATES}
         best = max(tried, key=lambda one: tried[one])
         gain = cell - same
-        over_best = cell - accuracy[period, amplitude, best].sort_index()
+        tuned = accuracy[period, amplitude, best].sort_index()
+        over_best = cell - tuned
         rows.append(
             {"period": period, "amplitude": amplitude, "fraction": fraction, "mean_lr": rate,
              "follows": cell.mean(), "same_mean": same.mean(), "gain": gain.mean(),
              "gain_se": gain.sem(), "p": ttest_rel(cell, same).pvalue, "best_lr": best,
              "best": tried[best], "gain_best": over_best.mean(), "gain_best_se": over_best.sem(),
-             "p_best": ttest_rel(cell, accuracy[period, amplitude, best].sort_index()).pvalue}
+             "p_best": ttest_rel(cell, tuned).pvalue}
         )  # fmt: skip
     table = pd.DataFrame(rows)
     for name in ("p", "p_best"):
